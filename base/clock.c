@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Owns the reading and the writing of time. Called by timers, the log and the audit trail. */
+#include "base/clock.h"
+
+#include <assert.h>
+#include <time.h>
+
+#define MICROSECONDS_A_SECOND UINT64_C(1000000)
+#define SECONDS_A_DAY UINT64_C(86400)
+#define LAST_SECOND UINT64_C(253402300799) /* 9999-12-31T23:59:59Z */
+
+uint64_t clock_monotonic_ms(void)
+{
+    struct timespec now;
+    int status = clock_gettime(CLOCK_MONOTONIC, &now);
+
+    assert(status == 0);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+uint64_t clock_wall_us(void)
+{
+    struct timespec now;
+    int status = clock_gettime(CLOCK_REALTIME, &now);
+
+    assert(status == 0);
+    if (now.tv_sec < 0) /* a machine without a battery may believe so */
+        return 0;
+    return (uint64_t)now.tv_sec * MICROSECONDS_A_SECOND + (uint64_t)now.tv_nsec / 1000;
+}
+
+struct clock_date {
+    unsigned year, month, day;
+};
+
+/* The proleptic Gregorian date of a day since 1970-01-01. Years are counted from 1 March, so that the leap
+ * day is the last of its year, in eras of 400 years = 146,097 days (H. Hinnant, "chrono-compatible low-level
+ * date algorithms"). gmtime_r() would take the lock of the time zone database. */
+static struct clock_date clock_date_of_day(uint64_t days)
+{
+    days += 719468; /* from 0000-03-01 */
+    uint64_t era = days / 146097;
+    unsigned day_of_era = (unsigned)(days % 146097);
+    unsigned year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
+    unsigned day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    unsigned march_month = (5 * day_of_year + 2) / 153;
+    unsigned month = march_month < 10 ? march_month + 3 : march_month - 9;
+
+    return (struct clock_date){
+        .year = (unsigned)(era * 400) + year_of_era + (month <= 2 ? 1 : 0),
+        .month = month,
+        .day = day_of_year - (153 * march_month + 2) / 5 + 1,
+    };
+}
+
+/* Exactly width digits, and what separates them from the next number. */
+static char *clock_put(char *out, unsigned value, int width, char separator)
+{
+    for (int i = width - 1; i >= 0; i--) {
+        out[i] = (char)('0' + value % 10);
+        value /= 10;
+    }
+    out[width] = separator;
+    return out + width + 1;
+}
+
+void clock_format_timestamp(uint64_t wall_us, char out[CLOCK_TIMESTAMP_LENGTH + 1])
+{
+    uint64_t seconds = wall_us / MICROSECONDS_A_SECOND;
+    unsigned microseconds = (unsigned)(wall_us % MICROSECONDS_A_SECOND);
+
+    if (seconds > LAST_SECOND) { /* a clock gone wild must not make the line longer */
+        seconds = LAST_SECOND;
+        microseconds = 999999;
+    }
+    struct clock_date date = clock_date_of_day(seconds / SECONDS_A_DAY);
+    unsigned second_of_day = (unsigned)(seconds % SECONDS_A_DAY);
+    char *end = clock_put(out, date.year, 4, '-');
+    end = clock_put(end, date.month, 2, '-');
+    end = clock_put(end, date.day, 2, 'T');
+    end = clock_put(end, second_of_day / 3600, 2, ':');
+    end = clock_put(end, second_of_day / 60 % 60, 2, ':');
+    end = clock_put(end, second_of_day % 60, 2, '.');
+    end = clock_put(end, microseconds, 6, 'Z');
+    *end = '\0';
+    assert(end == out + CLOCK_TIMESTAMP_LENGTH);
+}

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The two clocks: one for waiting, one for telling. */
+#ifndef MQWARD_BASE_CLOCK_H
+#define MQWARD_BASE_CLOCK_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+uint64_t clock_monotonic_ms(void);
+uint64_t clock_wall_us(void); /* microseconds since 1970-01-01T00:00:00Z */
+
+#define CLOCK_TIMESTAMP_LENGTH 27 /* 2026-01-02T03:04:06.001245Z */
+/* Writes exactly CLOCK_TIMESTAMP_LENGTH characters and a NUL. Years 1970 to 9999. */
+void clock_format_timestamp(uint64_t wall_us, char out[CLOCK_TIMESTAMP_LENGTH + 1]);
+
+#endif

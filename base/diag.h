@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Diagnostics about files that people write: severity, file, line, column, the line itself with a caret, what
+ * was expected, and a suggestion. Collected, so that one run reports all errors. */
+#ifndef MQWARD_BASE_DIAG_H
+#define MQWARD_BASE_DIAG_H
+
+#include <stdio.h>
+
+#include "base/arena.h"
+#include "base/view.h"
+
+struct json;
+
+enum diag_severity { DIAG_ERROR, DIAG_WARNING };
+
+/* A file's text; lives as long as the diagnostics about it. */
+struct diag_source {
+    const char *path; /* as the user named it */
+    struct view text;
+};
+
+/* A place in it. line and column count from 1 (column in bytes); 0 = the file as a whole. length: bytes to
+ * underline, at least 1. */
+struct diag_place {
+    const struct diag_source *source;
+    uint32_t line;
+    uint32_t column;
+    uint32_t length;
+};
+
+struct diag_list;
+
+struct diag_list *diag_list_new(void);
+void diag_list_free(struct diag_list *list);
+/* Reads path whole (at most limit bytes) into a source owned by the list. NULL and an error in the list if it
+ * can't be read; referrer (may be NULL) is the place that names the file. */
+const struct diag_source *diag_read_file(
+    struct diag_list *list, const char *path, size_t limit, const struct diag_place *referrer);
+/* Adds one. hint: what was expected or is suggested ("expected one of allow, deny", "did you mean
+ * 'topics'?"), may be NULL; copied. */
+void diag_add(struct diag_list *list, enum diag_severity severity, const struct diag_place *place,
+    const char *hint, const char *format, ...) __attribute__((format(printf, 5, 6)));
+size_t diag_errors(const struct diag_list *list);
+size_t diag_warnings(const struct diag_list *list);
+/* "path:line:column: error: message", the line, the caret, "  hint: ..."; in order of file and place. Control
+ * characters of the quoted line are shown as '?', tabs as one blank; very long lines are cut around the
+ * caret. */
+void diag_print(const struct diag_list *list, FILE *out);
+/* An array of {severity, file, line, column, message, hint}. */
+void diag_print_json(const struct diag_list *list, struct json *json, const char *key);
+
+/* The nearest of candidates to word (Damerau-Levenshtein, at most a third of its length), or NULL. */
+const char *diag_suggest(struct view word, const char *const *candidates, size_t count);
+/* "did you mean 'x'?" in the list's memory, or, without a near one, "expected one of a, b, c"; NULL if no
+ * candidates. */
+const char *diag_hint(struct diag_list *list, struct view word, const char *const *candidates, size_t count);
+
+#endif
