@@ -1,0 +1,418 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Owns the encoding of an event in a ring: a version byte, then the present fields in ascending order, each
+ * an id byte and a value as its kind says. Numbers are little-endian. Actions, reasons and dispositions are
+ * kept by name, so that a later version with more rows still reads what an earlier one left in its rings.
+ *
+ * Each event has exactly one encoding (no empty text, no zero, no order but one): what does not re-encode to
+ * itself is damaged. Encoded by the workers, decoded by the exporter thread from files that a crash may have
+ * damaged. */
+#include "exporters/audit.h"
+
+#include <assert.h>
+#include <stddef.h>
+
+#include "exporters/audit_fields.h"
+
+#define AUDIT_VERSION 1
+#define AUDIT_ABSENT SIZE_MAX
+#define AUDIT_REASON_CODE_LENGTH 8
+#define AUDIT_NAME_MAX 32
+
+struct audit_field {
+    uint8_t id;
+    uint8_t kind;
+    uint16_t offset;
+    uint16_t cap;
+};
+
+/* One kind of member: how its value is written after the id (AUDIT_ABSENT: not at all) and read back (false:
+ * damaged). */
+struct audit_kind {
+    size_t (*encode)(const struct audit_field *field, const struct audit_event *event, uint8_t *out);
+    bool (*decode)(const struct audit_field *field, struct view *rest, struct audit_event *event);
+};
+
+/* ---- the tables ---- */
+
+static const struct audit_action_info audit_actions[AUDIT_ACTION_COUNT] = {
+#define ACTION(identifier, name, kind, categories, types) {name, kind, categories, types},
+    AUDIT_ACTIONS(ACTION)
+#undef ACTION
+};
+
+static const char *const audit_dispositions[] = {
+    [AUDIT_FORWARDED] = "forwarded",
+    [AUDIT_REWRITTEN] = "rewritten",
+    [AUDIT_REJECTED] = "rejected",
+    [AUDIT_DROPPED] = "dropped",
+    [AUDIT_CLOSED] = "closed",
+    [AUDIT_INFORMED] = "informed",
+    [AUDIT_MONITORED] = "monitored",
+};
+#define AUDIT_DISPOSITION_COUNT (sizeof(audit_dispositions) / sizeof(audit_dispositions[0]))
+
+const struct audit_action_info *audit_action_info(enum audit_action action)
+{
+    assert((unsigned)action < AUDIT_ACTION_COUNT);
+    return &audit_actions[action];
+}
+
+const char *audit_action_name(enum audit_action action)
+{
+    return audit_action_info(action)->name;
+}
+
+const char *audit_disposition_name(enum audit_disposition disposition)
+{
+    assert((unsigned)disposition < AUDIT_DISPOSITION_COUNT);
+    return audit_dispositions[disposition];
+}
+
+/* ---- primitives ---- */
+
+static size_t audit_put_number(uint8_t *out, uint64_t value, size_t width)
+{
+    for (size_t i = 0; i < width; i++)
+        out[i] = (uint8_t)(value >> (8 * i));
+    return width;
+}
+
+static bool audit_take_number(struct view *rest, size_t width, uint64_t *value)
+{
+    if (rest->length < width)
+        return false;
+    *value = 0;
+    for (size_t i = 0; i < width; i++)
+        *value |= (uint64_t)rest->data[i] << (8 * i);
+    *rest = view_skip(*rest, width);
+    return true;
+}
+
+/* A text longer than its cap is cut to one byte more than the cap: that byte is the mark of the cut, and the
+ * renderer, which shows at most the cap, turns it into U+2026. */
+static size_t audit_put_text(uint8_t *out, struct view text, size_t cap)
+{
+    size_t length = text.length > cap ? cap + 1 : text.length;
+
+    assert(text.data != NULL || text.length == 0);
+    audit_put_number(out, length, 2);
+    if (length > 0)
+        memcpy(out + 2, text.data, length);
+    return 2 + length;
+}
+
+static bool audit_take_text(struct view *rest, size_t cap, struct view *text)
+{
+    uint64_t length;
+
+    if (!audit_take_number(rest, 2, &length) || length == 0 || length > cap + 1 || length > rest->length)
+        return false;
+    *text = view_of(rest->data, length);
+    *rest = view_skip(*rest, length);
+    return true;
+}
+
+static size_t audit_put_name(uint8_t *out, const char *name)
+{
+    size_t length = strlen(name);
+
+    assert(length > 0 && length <= AUDIT_NAME_MAX);
+    out[0] = (uint8_t)length;
+    memcpy(out + 1, name, length);
+    return 1 + length;
+}
+
+static bool audit_take_name(struct view *rest, struct view *name)
+{
+    uint64_t length;
+
+    if (!audit_take_number(rest, 1, &length) || length > rest->length)
+        return false;
+    *name = view_of(rest->data, length);
+    *rest = view_skip(*rest, length);
+    return true;
+}
+
+/* ---- kinds ---- */
+
+static void *audit_member(const struct audit_field *field, struct audit_event *event)
+{
+    return (uint8_t *)event + field->offset;
+}
+
+static const void *audit_member_const(const struct audit_field *field, const struct audit_event *event)
+{
+    return (const uint8_t *)event + field->offset;
+}
+
+static size_t audit_encode_text(
+    const struct audit_field *field, const struct audit_event *event, uint8_t *out)
+{
+    const struct view *text = audit_member_const(field, event);
+
+    return text->length == 0 ? AUDIT_ABSENT : audit_put_text(out, *text, field->cap);
+}
+
+static bool audit_decode_text(const struct audit_field *field, struct view *rest, struct audit_event *event)
+{
+    return audit_take_text(rest, field->cap, audit_member(field, event));
+}
+
+static size_t audit_encode_flag(
+    const struct audit_field *field, const struct audit_event *event, uint8_t *out)
+{
+    const bool *flag = audit_member_const(field, event);
+
+    (void)out;
+    return *flag ? 0 : AUDIT_ABSENT;
+}
+
+static bool audit_decode_flag(const struct audit_field *field, struct view *rest, struct audit_event *event)
+{
+    bool *flag = audit_member(field, event);
+
+    (void)rest;
+    *flag = true;
+    return true;
+}
+
+#define AUDIT_NUMBER_KIND(width, type)                                                                       \
+    static size_t audit_encode_u##width(                                                                     \
+        const struct audit_field *field, const struct audit_event *event, uint8_t *out)                      \
+    {                                                                                                        \
+        const type *number = audit_member_const(field, event);                                               \
+        return *number == 0 ? AUDIT_ABSENT : audit_put_number(out, *number, sizeof(type));                   \
+    }                                                                                                        \
+    static bool audit_decode_u##width(                                                                       \
+        const struct audit_field *field, struct view *rest, struct audit_event *event)                       \
+    {                                                                                                        \
+        uint64_t value;                                                                                      \
+        if (!audit_take_number(rest, sizeof(type), &value) || value == 0)                                    \
+            return false;                                                                                    \
+        *(type *)audit_member(field, event) = (type)value;                                                   \
+        return true;                                                                                         \
+    }
+
+AUDIT_NUMBER_KIND(8, uint8_t)
+AUDIT_NUMBER_KIND(16, uint16_t)
+AUDIT_NUMBER_KIND(64, uint64_t)
+
+static size_t audit_encode_hash(
+    const struct audit_field *field, const struct audit_event *event, uint8_t *out)
+{
+    (void)field;
+    if (!event->has_payload_hash)
+        return AUDIT_ABSENT;
+    memcpy(out, event->payload_sha256, sizeof(event->payload_sha256));
+    return sizeof(event->payload_sha256);
+}
+
+static bool audit_decode_hash(const struct audit_field *field, struct view *rest, struct audit_event *event)
+{
+    (void)field;
+    if (rest->length < sizeof(event->payload_sha256))
+        return false;
+    event->has_payload_hash = true;
+    memcpy(event->payload_sha256, rest->data, sizeof(event->payload_sha256));
+    *rest = view_skip(*rest, sizeof(event->payload_sha256));
+    return true;
+}
+
+static size_t audit_encode_roles(
+    const struct audit_field *field, const struct audit_event *event, uint8_t *out)
+{
+    size_t length = 1;
+    uint8_t count = 0;
+
+    assert(event->role_count <= AUDIT_ROLES_MAX);
+    for (uint8_t i = 0; i < event->role_count; i++) {
+        if (event->roles[i].length == 0)
+            continue;
+        length += audit_put_text(out + length, event->roles[i], field->cap);
+        count++;
+    }
+    out[0] = count;
+    return count == 0 ? AUDIT_ABSENT : length;
+}
+
+static bool audit_decode_roles(const struct audit_field *field, struct view *rest, struct audit_event *event)
+{
+    uint64_t count;
+
+    if (!audit_take_number(rest, 1, &count) || count == 0 || count > AUDIT_ROLES_MAX)
+        return false;
+    for (uint64_t i = 0; i < count; i++) {
+        if (!audit_take_text(rest, field->cap, &event->roles[i]))
+            return false;
+    }
+    event->role_count = (uint8_t)count;
+    return true;
+}
+
+static size_t audit_encode_action(
+    const struct audit_field *field, const struct audit_event *event, uint8_t *out)
+{
+    (void)field;
+    return audit_put_name(out, audit_action_name(event->action));
+}
+
+static bool audit_decode_action(const struct audit_field *field, struct view *rest, struct audit_event *event)
+{
+    struct view name;
+
+    (void)field;
+    if (!audit_take_name(rest, &name))
+        return false;
+    for (unsigned i = 0; i < AUDIT_ACTION_COUNT; i++) {
+        if (view_equal_string(name, audit_actions[i].name)) {
+            event->action = (enum audit_action)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+static size_t audit_encode_reason(
+    const struct audit_field *field, const struct audit_event *event, uint8_t *out)
+{
+    const char *code = reason_info(event->reason)->code;
+
+    (void)field;
+    assert(strlen(code) == AUDIT_REASON_CODE_LENGTH);
+    memcpy(out, code, AUDIT_REASON_CODE_LENGTH);
+    return AUDIT_REASON_CODE_LENGTH;
+}
+
+static bool audit_decode_reason(const struct audit_field *field, struct view *rest, struct audit_event *event)
+{
+    (void)field;
+    if (rest->length < AUDIT_REASON_CODE_LENGTH)
+        return false;
+    for (unsigned i = 0; i < REASON_COUNT; i++) {
+        if (memcmp(rest->data, reason_info((enum reason)i)->code, AUDIT_REASON_CODE_LENGTH) == 0) {
+            event->reason = (enum reason)i;
+            *rest = view_skip(*rest, AUDIT_REASON_CODE_LENGTH);
+            return true;
+        }
+    }
+    return false;
+}
+
+static size_t audit_encode_disposition(
+    const struct audit_field *field, const struct audit_event *event, uint8_t *out)
+{
+    (void)field;
+    return audit_put_name(out, audit_disposition_name(event->disposition));
+}
+
+static bool audit_decode_disposition(
+    const struct audit_field *field, struct view *rest, struct audit_event *event)
+{
+    struct view name;
+
+    (void)field;
+    if (!audit_take_name(rest, &name))
+        return false;
+    for (unsigned i = 0; i < AUDIT_DISPOSITION_COUNT; i++) {
+        if (view_equal_string(name, audit_dispositions[i])) {
+            event->disposition = (enum audit_disposition)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* KIND(name, encoder and decoder, size of the member, longest value for a cap) */
+#define AUDIT_KINDS(KIND)                                                                                    \
+    KIND(ACTION, action, sizeof(enum audit_action), 1 + AUDIT_NAME_MAX)                                      \
+    KIND(REASON, reason, sizeof(enum reason), AUDIT_REASON_CODE_LENGTH)                                      \
+    KIND(DISPOSITION, disposition, sizeof(enum audit_disposition), 1 + AUDIT_NAME_MAX)                       \
+    KIND(TEXT, text, sizeof(struct view), 2 + 1)                                                             \
+    KIND(FLAG, flag, sizeof(bool), 0)                                                                        \
+    KIND(U8, u8, 1, 1)                                                                                       \
+    KIND(U16, u16, 2, 2)                                                                                     \
+    KIND(U64, u64, 8, 8)                                                                                     \
+    KIND(HASH, hash, 32, 32)                                                                                 \
+    KIND(ROLES, roles, sizeof(struct view[AUDIT_ROLES_MAX]), 1 + AUDIT_ROLES_MAX * (2 + 1))
+
+enum {
+#define KIND(name, function, size, extra) AUDIT_KIND_##name,
+    AUDIT_KINDS(KIND)
+#undef KIND
+};
+
+/* Bytes of a member, bytes of an encoded value besides the text itself, and how often the cap counts. */
+enum {
+#define KIND(name, function, size, extra) AUDIT_SIZE_##name = (size), AUDIT_EXTRA_##name = (extra),
+    AUDIT_KINDS(KIND)
+#undef KIND
+};
+
+static const struct audit_kind audit_kinds[] = {
+#define KIND(name, function, size, extra) {audit_encode_##function, audit_decode_##function},
+    AUDIT_KINDS(KIND)
+#undef KIND
+};
+
+static const struct audit_field audit_fields[] = {
+#define FIELD(id, kind, member, cap) {id, AUDIT_KIND_##kind, offsetof(struct audit_event, member), cap},
+    AUDIT_FIELDS(FIELD)
+#undef FIELD
+};
+#define AUDIT_FIELD_COUNT (sizeof(audit_fields) / sizeof(audit_fields[0]))
+
+#define FIELD(id, kind, member, cap)                                                                         \
+    _Static_assert(                                                                                          \
+        sizeof(((struct audit_event *)0)->member) == (size_t)AUDIT_SIZE_##kind, #member " is no " #kind);    \
+    _Static_assert((cap) <= AUDIT_FIELD_MAX, #member " has too large a cap");
+AUDIT_FIELDS(FIELD)
+#undef FIELD
+
+/* Version, then each field with its id at its longest. */
+#define FIELD(id, kind, member, cap)                                                                         \
+    +1 + (size_t)AUDIT_EXTRA_##kind +                                                                        \
+        (size_t)(cap) * (AUDIT_KIND_##kind == (int)AUDIT_KIND_ROLES ? AUDIT_ROLES_MAX : 1)
+_Static_assert(1 AUDIT_FIELDS(FIELD) <= AUDIT_EVENT_MAX, "the longest event must fit AUDIT_EVENT_MAX");
+#undef FIELD
+
+/* ---- records ---- */
+
+size_t audit_event_encode(const struct audit_event *event, uint8_t *out)
+{
+    size_t length = 0;
+
+    out[length++] = AUDIT_VERSION;
+    for (size_t i = 0; i < AUDIT_FIELD_COUNT; i++) {
+        const struct audit_field *field = &audit_fields[i];
+        size_t value = audit_kinds[field->kind].encode(field, event, out + length + 1);
+        if (value == AUDIT_ABSENT)
+            continue;
+        out[length] = field->id;
+        length += 1 + value;
+    }
+    assert(length <= AUDIT_EVENT_MAX);
+    return length;
+}
+
+int audit_event_decode(struct view record, struct audit_event *event)
+{
+    size_t next = 0; /* fields ascend: no row is looked at twice */
+
+    *event = (struct audit_event){0};
+    if (record.length < 1 || record.length > AUDIT_EVENT_MAX || record.data[0] != AUDIT_VERSION)
+        return -1;
+    struct view rest = view_skip(record, 1);
+    for (unsigned seen = 0; rest.length > 0; seen++) {
+        uint8_t id = rest.data[0];
+        rest = view_skip(rest, 1);
+        while (next < AUDIT_FIELD_COUNT && audit_fields[next].id != id)
+            next++;
+        /* The first three rows (action, reason, disposition) are in every event. */
+        if (next == AUDIT_FIELD_COUNT || (seen < 3 && next != seen))
+            return -1;
+        const struct audit_field *field = &audit_fields[next++];
+        if (!audit_kinds[field->kind].decode(field, &rest, event))
+            return -1;
+    }
+    return next >= 3 ? 0 : -1;
+}

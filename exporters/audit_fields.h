@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The one table of what an encoded event holds. audit.c encodes and decodes by it, record.c takes the caps
+ * from it.
+ *
+ *   FIELD(id, KIND, member, cap)
+ *     id    on disk: never reused, never renumbered, ascending; a new field goes to the end
+ *     KIND  how the member is encoded (audit.c)
+ *     cap   of a text: its longest kept length in bytes; 0 for other kinds
+ *
+ * The caps are such that the longest event fits AUDIT_EVENT_MAX (checked when audit.c is compiled). */
+#ifndef MQWARD_EXPORTERS_AUDIT_FIELDS_H
+#define MQWARD_EXPORTERS_AUDIT_FIELDS_H
+
+#define AUDIT_FIELDS(FIELD)                                                                                  \
+    FIELD(1, ACTION, action, 0)                                                                              \
+    FIELD(2, REASON, reason, 0)                                                                              \
+    FIELD(3, DISPOSITION, disposition, 0)                                                                    \
+    FIELD(4, U64, wall_us, 0)                                                                                \
+    FIELD(5, FLAG, outbound, 0)                                                                              \
+    FIELD(6, TEXT, detail, 1024)                                                                             \
+    FIELD(7, TEXT, statement, 64)                                                                            \
+    FIELD(8, TEXT, session_id, 64)                                                                           \
+    FIELD(9, TEXT, client_ip, 64)                                                                            \
+    FIELD(10, U16, client_port, 0)                                                                           \
+    FIELD(11, TEXT, server_ip, 256)                                                                          \
+    FIELD(12, U16, server_port, 0)                                                                           \
+    FIELD(13, TEXT, listener, 256)                                                                           \
+    FIELD(14, TEXT, upstream, 256)                                                                           \
+    FIELD(15, FLAG, tls, 0)                                                                                  \
+    FIELD(16, FLAG, tls_resumed, 0)                                                                          \
+    FIELD(17, TEXT, tls_version, 16)                                                                         \
+    FIELD(18, TEXT, tls_cipher, 64)                                                                          \
+    FIELD(19, TEXT, tls_server_name, 256)                                                                    \
+    FIELD(20, TEXT, tls_subject, 1024)                                                                       \
+    FIELD(21, TEXT, tls_issuer, 1024)                                                                        \
+    FIELD(22, TEXT, tls_serial, 128)                                                                         \
+    FIELD(23, TEXT, tls_fingerprint, 128)                                                                    \
+    FIELD(24, TEXT, user, 1024)                                                                              \
+    FIELD(25, TEXT, source, 64)                                                                              \
+    FIELD(26, TEXT, username, 1024)                                                                          \
+    FIELD(27, ROLES, roles, 128)                                                                             \
+    FIELD(28, TEXT, client_id, 1024)                                                                         \
+    FIELD(29, TEXT, packet, 32)                                                                              \
+    FIELD(30, TEXT, mqtt_version, 16)                                                                        \
+    FIELD(31, FLAG, has_topic, 0)                                                                            \
+    FIELD(32, TEXT, topic, 1024)                                                                             \
+    FIELD(33, TEXT, response_topic, 1024)                                                                    \
+    FIELD(34, FLAG, has_qos, 0)                                                                              \
+    FIELD(35, U8, qos, 0)                                                                                    \
+    FIELD(36, FLAG, retained, 0)                                                                             \
+    FIELD(37, FLAG, duplicate, 0)                                                                            \
+    FIELD(38, U16, packet_id, 0)                                                                             \
+    FIELD(39, FLAG, has_reason_code, 0)                                                                      \
+    FIELD(40, U8, reason_code, 0)                                                                            \
+    FIELD(41, FLAG, has_payload, 0)                                                                          \
+    FIELD(42, U64, payload_bytes, 0)                                                                         \
+    FIELD(43, HASH, payload_sha256, 0)                                                                       \
+    FIELD(44, TEXT, payload_excerpt, 1024)                                                                   \
+    FIELD(45, FLAG, has_connect, 0)                                                                          \
+    FIELD(46, FLAG, clean_start, 0)                                                                          \
+    FIELD(47, U16, keep_alive, 0)                                                                            \
+    FIELD(48, TEXT, ruleset, 256)                                                                            \
+    FIELD(49, TEXT, policy_version, 128)                                                                     \
+    FIELD(50, TEXT, rule, 256)                                                                               \
+    FIELD(51, TEXT, rule_location, 512)                                                                      \
+    FIELD(52, TEXT, nearest, 256)                                                                            \
+    FIELD(53, FLAG, has_totals, 0)                                                                           \
+    FIELD(54, U64, duration_ms, 0)                                                                           \
+    FIELD(55, U64, client_bytes, 0)                                                                          \
+    FIELD(56, U64, client_packets, 0)                                                                        \
+    FIELD(57, U64, server_bytes, 0)                                                                          \
+    FIELD(58, U64, server_packets, 0)                                                                        \
+    FIELD(59, U64, count, 0)
+
+/* AUDIT_CAP_topic and so on; 0 for what is not a text. */
+enum audit_cap {
+#define FIELD(id, kind, member, cap) AUDIT_CAP_##member = cap,
+    AUDIT_FIELDS(FIELD)
+#undef FIELD
+};
+
+#endif

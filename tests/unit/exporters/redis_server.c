@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Owns the redis-server processes of the tests. */
+#include "redis_server.h"
+
+#include <arpa/inet.h>
+#include <criterion/criterion.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/ring.h"
+#include "event.h"
+
+#define ARGUMENTS_MAX 64
+
+static uint16_t free_port(void)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t length = sizeof(address);
+    int descriptor = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    cr_assert(descriptor != -1 && bind(descriptor, (struct sockaddr *)&address, length) == 0);
+    cr_assert_eq(getsockname(descriptor, (struct sockaddr *)&address, &length), 0);
+    close(descriptor);
+    return ntohs(address.sin_port);
+}
+
+_Noreturn static void run_server(const struct redis_server *server)
+{
+    char *arguments[ARGUMENTS_MAX];
+    char fixed[512], *rest = NULL;
+    size_t count = 0;
+
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    snprintf(fixed, sizeof(fixed),
+        "redis-server --bind 127.0.0.1 --port %u --unixsocket %s --dir %s --save @ --daemonize no --loglevel "
+        "warning "
+        "--logfile log %s",
+        server->port, server->socket, server->directory, server->extra);
+    for (char *part = strtok_r(fixed, " ", &rest); part != NULL && count < ARGUMENTS_MAX - 1;
+         part = strtok_r(NULL, " ", &rest))
+        arguments[count++] = strcmp(part, "@") == 0 ? (char *)"" : part;
+    arguments[count] = NULL;
+    execvp("redis-server", arguments);
+    _exit(127);
+}
+
+void redis_server_restart(struct redis_server *server)
+{
+    int status;
+
+    server->process = fork();
+    cr_assert_neq(server->process, -1);
+    if (server->process == 0)
+        run_server(server);
+    uint64_t until = clock_monotonic_ms() + 10000;
+    while (strstr(redis_command(server, "PING"), "PONG") == NULL) {
+        cr_assert_eq(
+            waitpid(server->process, &status, WNOHANG), 0, "redis-server did not start; is it installed?");
+        cr_assert_lt(clock_monotonic_ms(), until, "redis-server did not answer within ten seconds");
+        usleep(10000);
+    }
+}
+
+void redis_server_start(struct redis_server *server, const char *extra)
+{
+    if (server->directory[0] == '\0')
+        directory_make(server->directory);
+    snprintf(server->socket, sizeof(server->socket), "%s/s", server->directory);
+    server->port = free_port();
+    server->extra = extra;
+    redis_server_restart(server);
+}
+
+void redis_server_kill(struct redis_server *server)
+{
+    if (server->process <= 0)
+        return;
+    kill(server->process, SIGKILL);
+    waitpid(server->process, NULL, 0);
+    server->process = 0;
+}
+
+void redis_server_end(struct redis_server *server)
+{
+    redis_server_kill(server);
+    directory_remove(server->directory);
+}
+
+/* ---- commands ---- */
+
+static FILE *open_cli(const struct redis_server *server, const char *mode, const char *command)
+{
+    char line[1024];
+
+    snprintf(line, sizeof(line), "redis-cli -s %s %s %s 2>/dev/null", server->socket, mode, command);
+    FILE *pipe = popen(line, "re");
+    cr_assert_not_null(pipe);
+    return pipe;
+}
+
+const char *redis_command(const struct redis_server *server, const char *format, ...)
+{
+    static char answer[65536];
+    char command[800];
+    va_list arguments;
+
+    va_start(arguments, format);
+    vsnprintf(command, sizeof(command), format, arguments);
+    va_end(arguments);
+    FILE *pipe = open_cli(server, "", command);
+    size_t length = fread(answer, 1, sizeof(answer) - 1, pipe);
+    pclose(pipe);
+    answer[length] = '\0';
+    return answer;
+}
+
+long redis_length(const struct redis_server *server, const char *key)
+{
+    return strtol(redis_command(server, "XLEN %s", key), NULL, 10);
+}
+
+json_t *redis_documents(const struct redis_server *server, const char *key)
+{
+    char command[128], *line = NULL;
+    size_t capacity = 0;
+    ssize_t length;
+    json_t *documents = json_array();
+
+    snprintf(command, sizeof(command), "XRANGE %s - +", key);
+    FILE *pipe = open_cli(server, "--raw", command);
+    for (unsigned row = 0; (length = getline(&line, &capacity, pipe)) > 0; row++) {
+        if (row % 3 == 1)
+            cr_assert_str_eq(line, "event\n");
+        if (row % 3 != 2)
+            continue;
+        json_error_t error;
+        json_t *document = json_loadb(line, (size_t)length, 0, &error);
+        cr_assert_not_null(document, "%s: %s", error.text, line);
+        json_array_append_new(documents, document);
+    }
+    free(line);
+    pclose(pipe);
+    return documents;
+}
+
+size_t redis_users(const struct redis_server *server, const char *key, size_t *duplicates)
+{
+    json_t *documents = redis_documents(server, key), *users = json_object(), *document;
+    size_t index, count, twice = 0;
+
+    json_array_foreach(documents, index, document)
+    {
+        const char *user = json_string_value(json_at(document, "user.name"));
+        if (user == NULL)
+            continue;
+        twice += json_object_get(users, user) != NULL;
+        json_object_set_new(users, user, json_true());
+    }
+    count = json_object_size(users);
+    json_decref(users);
+    json_decref(documents);
+    if (duplicates != NULL)
+        *duplicates = twice;
+    return count;
+}
+
+size_t redis_actions(const struct redis_server *server, const char *key, const char *action)
+{
+    json_t *documents = redis_documents(server, key), *document;
+    size_t index, count = 0;
+
+    json_array_foreach(documents, index, document) count +=
+        strcmp(string_at(document, "event.action"), action) == 0;
+    json_decref(documents);
+    return count;
+}
+
+/* ---- our side ---- */
+
+struct exporter_redis redis_sink_settings(const struct redis_server *server)
+{
+    return (struct exporter_redis){.name = "siem",
+        .host = "127.0.0.1",
+        .port = server->port,
+        .key = "mqward:audit",
+        .field = "event",
+        .timeout_ms = 2000};
+}
+
+struct exporter *redis_exporter_open(const struct exporter_settings *settings)
+{
+    char error[256] = "";
+    struct exporter *exporter = exporter_open(settings, error, sizeof(error));
+
+    cr_assert_not_null(exporter, "%s", error);
+    cr_assert_eq(exporter_start(exporter), 0);
+    return exporter;
+}
+
+void redis_push(struct exporter *exporter, uint64_t first, uint64_t count)
+{
+    for (uint64_t i = first; i < first + count; i++) {
+        uint8_t record[AUDIT_EVENT_MAX];
+        char user[32];
+        struct audit_event event = event_numbered(i, user);
+        size_t length = audit_event_encode(&event, record);
+        while (!ring_push(exporter_ring(exporter, 0), view_of(record, length))) {
+            exporter_wake(exporter);
+            usleep(1000);
+        }
+    }
+    exporter_wake(exporter);
+}

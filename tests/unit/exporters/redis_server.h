@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A redis-server of our own for one test, in a directory of its own, and commands to it. It dies with the
+ * test. */
+#ifndef MQWARD_TESTS_EXPORTERS_REDIS_SERVER_H
+#define MQWARD_TESTS_EXPORTERS_REDIS_SERVER_H
+
+#include <jansson.h>
+#include <sys/types.h>
+
+#include "directory.h"
+
+struct redis_server {
+    char directory[DIRECTORY_MAX];
+    char socket[DIRECTORY_MAX + 16];
+    uint16_t port; /* TCP, loopback */
+    uint16_t tls_port;
+    pid_t process;
+    const char *extra; /* more arguments, separated by blanks */
+};
+
+/* Starts it (again, if it was killed) and waits until it answers. Fails the test without redis-server. */
+void redis_server_start(struct redis_server *server, const char *extra);
+void redis_server_restart(struct redis_server *server);
+void redis_server_kill(struct redis_server *server);
+/* Kills it and removes its directory. */
+void redis_server_end(struct redis_server *server);
+
+/* Runs a command by its Unix socket, as the default user. The answer as redis-cli prints it; static. */
+const char *redis_command(const struct redis_server *server, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+long redis_length(const struct redis_server *server, const char *key);
+/* All values of the stream's entries, in order, as documents; checks that each entry has one field, "event".
+ */
+json_t *redis_documents(const struct redis_server *server, const char *key);
+/* How many different users event_numbered() made are in the stream. *duplicates: entries beyond the first for
+ * a user. */
+size_t redis_users(const struct redis_server *server, const char *key, size_t *duplicates);
+/* Entries with the action. */
+size_t redis_actions(const struct redis_server *server, const char *key, const char *action);
+
+/* A sink to the server by TCP. */
+struct exporter_redis redis_sink_settings(const struct redis_server *server);
+
+struct exporter *redis_exporter_open(const struct exporter_settings *settings);
+void redis_push(struct exporter *exporter, uint64_t first, uint64_t count);
+
+#endif
