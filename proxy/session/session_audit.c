@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Audit events of a session: who, from where, over what; the handlers add what happened. */
+#include <openssl/evp.h>
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "proxy/session/session_internal.h"
+
+static void event_peer(const struct session_peer *peer, struct audit_event *event)
+{
+    event->session_id = peer->session_id;
+    event->client_ip = peer->address;
+    event->client_port = peer->port;
+    event->tls = peer->tls;
+    event->tls_resumed = peer->tls_resumed;
+    event->tls_version = peer->tls_version;
+    event->tls_cipher = peer->tls_cipher;
+    event->tls_server_name = peer->tls_server_name;
+    event->tls_subject = peer->tls_subject;
+    event->tls_issuer = peer->tls_issuer;
+    event->tls_serial = peer->tls_serial;
+    event->tls_fingerprint = peer->tls_fingerprint;
+}
+
+static void event_subject(const struct session *session, struct audit_event *event)
+{
+    const char *groups[AUDIT_ROLES_MAX];
+
+    if (session->subject == NULL)
+        return;
+    event->user = policy_subject_id(session->subject);
+    event->source = view_of_string(policy_source_name(policy_subject_source(session->subject)));
+    event->role_count =
+        (uint8_t)policy_subject_groups(session->settings->policy, session->subject, groups, AUDIT_ROLES_MAX);
+    for (uint8_t i = 0; i < event->role_count; i++)
+        event->roles[i] = view_of_string(groups[i]);
+}
+
+void session_event_begin(const struct session *session, struct audit_event *event, enum audit_action action,
+    enum reason reason, enum audit_disposition disposition)
+{
+    *event = (struct audit_event){
+        .action = action,
+        .reason = reason,
+        .disposition = disposition,
+        .wall_us = clock_wall_us(),
+        .server_ip = session->server_address,
+        .server_port = session->server_port,
+        .listener = view_of_string(session->settings->listener),
+        .upstream = view_of_string(session->settings->upstream),
+        .username = session->username,
+        .client_id = session->client_id,
+        .ruleset = view_of_string(session->policy->name),
+        .policy_version = view_of_string(session->policy->version),
+    };
+    if (session->version != 0)
+        event->mqtt_version = view_of_string(mqtt_version_name(session->version));
+    event_peer(session->peer, event);
+    event_subject(session, event);
+}
+
+void session_event_verdict(struct audit_event *event, const struct policy_verdict *verdict, char *nearest)
+{
+    const struct policy_rule_info *rule = verdict->would_deny != NULL ? verdict->would_deny : verdict->rule;
+
+    if (rule != NULL) {
+        event->rule = view_of_string(rule->name);
+        event->rule_location = view_of_string(rule->location);
+    }
+    if (verdict->nearest != NULL) {
+        snprintf(nearest, SESSION_NEAREST_MAX, "%s:%s", verdict->nearest->name, verdict->nearest_condition);
+        event->nearest = view_of_string(nearest);
+    }
+}
+
+void session_event_payload(const struct session *session, struct audit_event *event, struct view payload)
+{
+    unsigned length = 0;
+
+    event->has_payload = true;
+    event->payload_bytes = payload.length;
+    if (session->policy->audit_payload == POLICY_PAYLOAD_NONE)
+        return;
+    event->has_payload_hash =
+        EVP_Digest(payload.data, payload.length, event->payload_sha256, &length, EVP_sha256(), NULL) == 1;
+    if (session->policy->audit_payload == POLICY_PAYLOAD_EXCERPT)
+        event->payload_excerpt = view_of(payload.data, payload.length < session->policy->audit_excerpt
+                                                           ? payload.length
+                                                           : session->policy->audit_excerpt);
+}
+
+/* What audit: {deny: none} leaves out. Refused connections and broken protocol are always told. */
+static bool is_denial(enum audit_action action)
+{
+    return action == AUDIT_publish_denied || action == AUDIT_subscribe_denied ||
+           action == AUDIT_delivery_filtered || action == AUDIT_will_denied;
+}
+
+void session_event_emit(const struct session *session, const struct audit_event *event)
+{
+    if (session->policy->audit_deny || !is_denial(event->action))
+        session->hooks.audit(session->hooks.context, event);
+}
+
+bool session_sample(struct session *session)
+{
+    uint32_t share = session->policy->audit_allow_ppm;
+
+    if (share == 0)
+        return false;
+    /* xorshift64*: cheap, and good enough to pick one of many */
+    session->sample ^= session->sample >> 12;
+    session->sample ^= session->sample << 25;
+    session->sample ^= session->sample >> 27;
+    return (session->sample * UINT64_C(0x2545F4914F6CDD1D) >> 32) * 1000000 >> 32 < share;
+}
+
+/* What an event of an ordinary session takes, generously. */
+#define EVENT_USUAL 2048
+
+size_t session_audit_room(const struct session *session, const struct mqtt_frame *frame)
+{
+    size_t filters = 0;
+
+    /* At most: would-deny, the act itself, the end of the session. */
+    if (frame->type == MQTT_SUBSCRIBE)
+        filters = frame->size / 4 < session->settings->max_filters ? frame->size / 4
+                                                                   : session->settings->max_filters;
+    return 3 * AUDIT_EVENT_MAX + filters * EVENT_USUAL;
+}

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* CONNACK: the broker's answer, made true for the client: what the proxy limits is said (MQTT 5.0, 3.2.2.3).
+ */
+#include <assert.h>
+#include <stdlib.h>
+
+#include "base/memory.h"
+#include "proxy/session/session_internal.h"
+
+#define BIT(id) (UINT64_C(1) << (id))
+
+static void audit_accepted(struct session *session)
+{
+    struct audit_event event;
+
+    session_event_begin(session, &event, AUDIT_connect_accepted, REASON_allowed, AUDIT_FORWARDED);
+    event.packet = VIEW("connect");
+    event.has_connect = true;
+    event.clean_start = session->clean_start;
+    event.keep_alive = session->keep_alive;
+    session_event_emit(session, &event);
+    session->accepted = true;
+}
+
+/* The broker said no: its own answer goes to the client. */
+static enum session_verdict refused_by_broker(
+    struct session *session, const struct mqtt_connack *connack, struct session_output *output)
+{
+    struct audit_event event;
+
+    session_event_begin(session, &event, AUDIT_connect_refused, REASON_broker_refused, AUDIT_REJECTED);
+    event.packet = VIEW("connack");
+    event.outbound = true;
+    event.has_reason_code = true;
+    event.reason_code = connack->code;
+    session_event_emit(session, &event);
+    session->refused = true;
+    session_set_state(session, SESSION_CLOSING);
+    output->close = true;
+    output->reason = REASON_broker_refused;
+    return SESSION_FORWARD;
+}
+
+/* A client without an id has the one that the broker gave it. 3.x brokers do not tell. */
+static bool learn_client_id(
+    struct session *session, const struct mqtt_properties *properties, struct session_output *output)
+{
+    struct mqtt_property_value assigned = {0};
+    struct policy_identification found;
+
+    if (session->client_id.length != 0)
+        return true;
+    if (mqtt_properties_find(properties, MQTT_ASSIGNED_CLIENT_IDENTIFIER, &assigned)) {
+        free((void *)(uintptr_t)session->client_id.data);
+        session->client_id = view_of(memory_copy_string(assigned.string), assigned.string.length);
+    }
+    found = policy_subject_set_client_id(session->settings->policy, session->subject, session->client_id);
+    if (found.reason == REASON_none && session->client_id.length != 0)
+        found.reason = session_claim(session);
+    if (found.reason == REASON_none)
+        return true;
+    if (session->policy->mode == POLICY_MONITOR) {
+        session_connect_would_refuse(session, found.reason, found.rule, found.detail);
+        return true;
+    }
+    session_connect_refuse(session, found.reason, found.rule, found.detail, output);
+    return false;
+}
+
+/* What the broker says it can do, [MQTT-3.2.2-11] and on. 3.x says nothing: every number is the protocol's
+ * own. */
+static void learn_limits(struct session *session, const struct mqtt_properties *properties)
+{
+    session->keep_alive =
+        (uint16_t)mqtt_properties_number(properties, MQTT_SERVER_KEEP_ALIVE, session->keep_alive);
+    session->broker_packet_limit = mqtt_properties_number(properties, MQTT_MAXIMUM_PACKET_SIZE, UINT32_MAX);
+    session->broker_receive_maximum =
+        (uint16_t)mqtt_properties_number(properties, MQTT_RECEIVE_MAXIMUM, UINT16_MAX);
+    session->broker_max_qos = (uint8_t)mqtt_properties_number(properties, MQTT_MAXIMUM_QOS, 2);
+    session->broker_retains = mqtt_properties_number(properties, MQTT_RETAIN_AVAILABLE, 1) != 0;
+}
+
+static void write_connack_v5(
+    struct session *session, const struct mqtt_packet *packet, struct session_output *output)
+{
+    struct mqtt_packet rewritten = *packet;
+    const struct mqtt_properties *given = &packet->u.connack.properties;
+    uint32_t limit = mqtt_properties_number(given, MQTT_MAXIMUM_PACKET_SIZE, UINT32_MAX);
+
+    if (limit > session->policy->limit_packet)
+        limit = (uint32_t)session->policy->limit_packet;
+    mqtt_properties_copy_without(
+        &session->scratch, given, BIT(MQTT_TOPIC_ALIAS_MAXIMUM) | BIT(MQTT_MAXIMUM_PACKET_SIZE));
+    mqtt_property_write_number(&session->scratch, MQTT_MAXIMUM_PACKET_SIZE, limit);
+    if (session->aliases.maximum != 0)
+        mqtt_property_write_number(&session->scratch, MQTT_TOPIC_ALIAS_MAXIMUM, session->aliases.maximum);
+    if (session->session_expiry_limited && !mqtt_properties_has(given, MQTT_SESSION_EXPIRY_INTERVAL))
+        mqtt_property_write_number(&session->scratch, MQTT_SESSION_EXPIRY_INTERVAL, session->session_expiry);
+    rewritten.u.connack.properties = (struct mqtt_properties){buffer_view(&session->scratch), given->present};
+    session_encode_to_client(session, &rewritten, &rewritten.u.connack.properties, output);
+    buffer_clear(&session->scratch);
+}
+
+enum session_verdict session_broker_connack(
+    struct session *session, const struct mqtt_frame *frame, struct session_output *output)
+{
+    struct mqtt_packet packet;
+    struct mqtt_error error;
+    const struct mqtt_connack *connack = &packet.u.connack;
+
+    assert(session->state == SESSION_CONNECTING);
+    if (mqtt_decode(frame, MQTT_FROM_SERVER, session->version, &session->settings->options, &packet,
+            &error) != MQTT_OK)
+        return session_broker_violation(session, error.statement, error.text, output);
+    if (connack->code != 0)
+        return refused_by_broker(session, connack, output);
+    if (!learn_client_id(session, &connack->properties, output))
+        return SESSION_CONSUMED;
+    learn_limits(session, &connack->properties);
+    if (session->version == MQTT_V5)
+        write_connack_v5(session, &packet, output);
+    if (output->close) /* it does not fit what the client takes */
+        return SESSION_CONSUMED;
+    session_set_state(session, SESSION_OPEN);
+    audit_accepted(session);
+    return session->version == MQTT_V5 ? SESSION_CONSUMED : SESSION_FORWARD;
+}

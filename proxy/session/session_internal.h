@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of the session share. Nobody else includes this. */
+#ifndef MQWARD_PROXY_SESSION_SESSION_INTERNAL_H
+#define MQWARD_PROXY_SESSION_SESSION_INTERNAL_H
+
+#include "proxy/session/session.h"
+
+#define SESSION_MAGIC 0x5e551011u
+
+/* NEW --CONNECT--> CONNECTING --CONNACK 0--> OPEN; any --> CLOSING. */
+enum session_state { SESSION_NEW, SESSION_CONNECTING, SESSION_OPEN, SESSION_CLOSING };
+
+/* ---- acknowledgements (session_acks.c) ----
+ * A flow is the messages of one sender: the client's towards the broker, or the broker's towards the client.
+ * What the proxy refuses it acknowledges itself, but never ahead of the receiver's answers to earlier
+ * messages: [MQTT-4.6.0-2] (PUBACK) and [MQTT-4.6.0-3] (PUBREC) are orders of their own. */
+enum session_answer { SESSION_PUBACK, SESSION_PUBREC, SESSION_ANSWERS };
+
+struct session_made_up {
+    uint64_t after; /* due when the receiver has answered this many messages */
+    uint16_t packet_id;
+    uint8_t code;
+};
+
+struct session_made_up_queue {
+    struct session_made_up *items; /* a ring of capacity, a power of two */
+    uint32_t first, count, capacity;
+};
+
+struct session_flow {
+    uint32_t in_flight; /* messages whose flow has not ended: what Receive Maximum counts */
+    uint64_t forwarded[SESSION_ANSWERS];
+    uint64_t answered[SESSION_ANSWERS];
+    struct session_made_up_queue queue[SESSION_ANSWERS];
+    uint8_t *owned; /* a bit for each packet id whose QoS 2 flow the proxy ends; NULL: none ever */
+    uint32_t owned_count;
+};
+
+/* Above this many made-up answers outstanding the client is not read. */
+#define SESSION_MADE_UP_HIGH 1024
+/* A peer has no more packet ids than these. */
+#define SESSION_IN_FLIGHT_MAX 65535
+
+void session_flow_forwarded(struct session_flow *flow, uint8_t qos, uint16_t packet_id);
+/* The receiver answered (PUBACK, PUBREC, PUBCOMP): appends what became due for the sender to out. */
+void session_flow_answered(struct session_flow *flow, const struct mqtt_packet *answer, struct buffer *out);
+/* Refuses a message of QoS 1 or 2: the answer now, or once it is due. own: the proxy also answers the PUBREL.
+ */
+void session_flow_refuse(struct session_flow *flow, uint8_t qos, uint16_t packet_id, uint8_t code, bool own,
+    enum mqtt_version version, struct buffer *out);
+/* A PUBREL of the sender: true if the proxy owns the flow; it then has been answered. */
+bool session_flow_release(
+    struct session_flow *flow, uint16_t packet_id, enum mqtt_version version, struct buffer *out);
+uint32_t session_flow_backlog(const struct session_flow *flow);
+void session_flow_free(struct session_flow *flow);
+
+/* ---- topic aliases of the client (session_alias.c) ---- */
+struct session_aliases {
+    struct view *topics; /* owned copies, index alias - 1; NULL until the first is set */
+    uint16_t maximum;
+};
+/* False: the alias is above the maximum. */
+bool session_alias_set(struct session_aliases *aliases, uint16_t alias, struct view topic);
+/* False: unknown or above the maximum. */
+bool session_alias_get(const struct session_aliases *aliases, uint16_t alias, struct view *topic);
+void session_alias_free(struct session_aliases *aliases);
+
+/* ---- sets of topic filters (session_filters.c) ---- */
+struct session_filters {
+    uint64_t *hashes;
+    size_t count, capacity;
+};
+uint64_t session_filter_hash(struct view filter); /* never 0 */
+bool session_filters_has(const struct session_filters *filters, uint64_t hash);
+/* True if it was not in the set; a set of max takes no more. */
+bool session_filters_add(struct session_filters *filters, uint64_t hash, size_t max);
+bool session_filters_remove(struct session_filters *filters, uint64_t hash); /* true if it was in the set */
+void session_filters_free(struct session_filters *filters);
+
+/* ---- subscriptions (session_subscribe.c, session_unsubscribe.c) ---- */
+/* A SUBSCRIBE, or a shortened UNSUBSCRIBE, that went on and whose SUBACK or UNSUBACK is awaited. */
+struct session_pending {
+    struct session_pending *next;
+    enum mqtt_type type; /* of the answer */
+    uint16_t packet_id;
+    uint32_t count;     /* filters in the client's packet */
+    uint32_t forwarded; /* of these, sent on */
+    struct session_pending_filter {
+        uint64_t hash; /* of the filter, if it counts as held since this packet; else 0 */
+        uint8_t code;  /* the proxy's answer, or SESSION_BROKER_ANSWERS */
+    } filters[];
+};
+#define SESSION_BROKER_ANSWERS 0xFF
+#define SESSION_PENDING_HIGH 64
+
+struct session_subscriptions {
+    struct session_filters held; /* sent on, and granted as far as is known */
+    struct session_filters
+        refused; /* the newest that the proxy kept back: the broker knows nothing of them */
+    struct session_pending *pending;
+    uint32_t pending_count;
+};
+/* Filters that are counted; monitor mode lets a client pass every limit of the policy. */
+#define SESSION_HELD_MAX 65536
+/* Beyond it a refused filter is forgotten, and its UNSUBSCRIBE goes to the broker, who says the same. */
+#define SESSION_REFUSED_MAX 1024
+void session_subscriptions_free(struct session_subscriptions *subscriptions);
+
+struct session_pending *session_pending_new(const struct mqtt_packet *packet, enum mqtt_type answer);
+void session_pending_await(struct session *session, struct session_pending *pending);
+/* The proxy's whole answer, when nothing goes on. */
+void session_pending_answer(
+    const struct session *session, const struct session_pending *pending, struct session_output *output);
+/* The broker's answer, merged with the proxy's own. */
+enum session_verdict session_pending_merge(struct session *session, struct session_pending *pending,
+    struct mqtt_packet *packet, struct session_output *output);
+/* The one that this answer is for, taken out of the list; NULL: none. */
+struct session_pending *session_pending_take(
+    struct session *session, enum mqtt_type answer, uint16_t packet_id);
+/* A packet with thousands of filters is an attack or a mistake: each filter costs a decision. */
+enum session_verdict session_too_many_filters(
+    struct session *session, enum mqtt_type type, struct session_output *output);
+
+/* ---- decisions that hold for the same topic again (session_publish.c) ---- */
+#define SESSION_CACHE_ENTRIES 8
+struct session_cache_entry {
+    uint8_t *topic; /* owned copy */
+    uint32_t length;
+    uint8_t max_qos;
+    bool retain;
+    uint64_t max_size;
+    const struct policy_rule_info *rule;
+};
+struct session_cache {
+    struct session_cache_entry entries[SESSION_CACHE_ENTRIES];
+    uint8_t last, next;
+};
+void session_cache_free(struct session_cache *cache);
+
+struct session {
+    uint32_t magic;
+    enum session_state state;
+    enum mqtt_version version; /* 0 before CONNECT */
+    const struct session_settings *settings;
+    const struct policy_settings *policy;
+    const struct session_peer *peer;
+    struct session_hooks hooks;
+
+    struct policy_subject *subject;
+    struct view client_id, username, authentication_method; /* owned copies */
+    struct view server_address;
+    uint16_t server_port;
+    uint16_t keep_alive; /* seconds in force */
+    bool clean_start;
+    bool has_authentication;         /* CONNECT named an authentication method: AUTH may follow */
+    bool authentication_asked;       /* the broker's AUTH awaits the client's */
+    bool accepted;                   /* connect-accepted was audited: a disconnect event is owed */
+    bool refused;                    /* connect-refused or its like was audited */
+    bool session_expiry_limited;     /* the proxy lowered it */
+    uint32_t session_expiry;         /* seconds, as sent to the broker */
+    uint32_t session_expiry_asked;   /* as the client asked: 0 forbids a later one in DISCONNECT */
+    uint32_t client_packet_limit;    /* CONNECT's Maximum Packet Size: nothing larger is sent to the client */
+    uint16_t broker_receive_maximum; /* what CONNACK (5.0) says the broker can do */
+    uint8_t broker_max_qos;
+    bool broker_retains;
+    uint64_t broker_packet_limit; /* CONNACK's Maximum Packet Size */
+    uint64_t sample;              /* state of the sampling of allowed events */
+
+    struct session_flow from_client, from_broker;
+    struct session_aliases aliases;
+    struct session_subscriptions subscriptions;
+    struct session_cache *publish_cache, *receive_cache;
+    struct buffer scratch; /* property blocks under construction; empty between packets */
+};
+
+/* The one place where the state changes; asserts that the step is legal. */
+void session_set_state(struct session *session, enum session_state state);
+
+/* Ends the session for a reason: the answer to the client (CONNACK before OPEN, DISCONNECT in 5.0 after it),
+ * and close. */
+void session_close(struct session *session, enum reason reason, struct session_output *output);
+/* Encodes a packet for the client that the proxy made longer. Above the client's maximum packet size it goes
+ * without what may be left out, [MQTT-3.2.2-19], and if that is not enough the session is closed. */
+void session_encode_to_client(struct session *session, struct mqtt_packet *packet,
+    struct mqtt_properties *properties, struct session_output *output);
+/* The client broke the protocol: audit, answer, close. Returns SESSION_CONSUMED. */
+enum session_verdict session_client_error(struct session *session, const struct mqtt_error *error,
+    enum mqtt_type type, struct session_output *output);
+enum session_verdict session_client_violation(struct session *session, enum reason reason,
+    const char *statement, const char *text, enum mqtt_type type, struct session_output *output);
+enum session_verdict session_broker_violation(
+    struct session *session, const char *statement, const char *text, struct session_output *output);
+
+/* ---- audit (session_audit.c) ---- */
+void session_event_begin(const struct session *session, struct audit_event *event, enum audit_action action,
+    enum reason reason, enum audit_disposition disposition);
+/* rule, nearest miss and would_deny of a verdict; nearest is where the text is built (AUDIT_NEAREST_MAX
+ * bytes). */
+#define SESSION_NEAREST_MAX 160
+void session_event_verdict(struct audit_event *event, const struct policy_verdict *verdict, char *nearest);
+/* length always; hash and excerpt as the policy says. */
+void session_event_payload(const struct session *session, struct audit_event *event, struct view payload);
+void session_event_emit(const struct session *session, const struct audit_event *event);
+/* True for the share of allowed acts that the policy wants to see. */
+bool session_sample(struct session *session);
+
+/* ---- handlers of packets, by file; each gets a frame of its type ---- */
+typedef enum session_verdict session_handler(
+    struct session *session, const struct mqtt_frame *frame, struct session_output *output);
+
+session_handler session_client_connect; /* session_connect.c */
+session_handler session_broker_connack; /* session_connack.c */
+session_handler session_client_publish; /* session_publish.c */
+session_handler session_broker_publish;
+session_handler session_client_subscribe; /* session_subscribe.c */
+session_handler session_broker_suback;
+session_handler session_client_unsubscribe; /* session_unsubscribe.c */
+session_handler session_broker_unsuback;
+
+/* Refuses the CONNECT: audit, CONNACK, close. rule and detail may be NULL. */
+void session_connect_refuse(struct session *session, enum reason reason, const struct policy_rule_info *rule,
+    const char *detail, struct session_output *output);
+/* What monitor mode lets pass, it reports. */
+void session_connect_would_refuse(const struct session *session, enum reason reason,
+    const struct policy_rule_info *rule, const char *detail);
+/* Claims the session's place under its present client id; see hooks.claim. */
+enum reason session_claim(struct session *session);
+/* The verdict of the policy on a topic, with the limit on levels. */
+void session_judge(
+    const struct session *session, const struct policy_request *request, struct policy_verdict *verdict);
+/* False, with the verdict, if the requester may not receive on its own response topic. */
+bool session_response_topic_allowed(const struct session *session, const struct mqtt_properties *properties,
+    struct policy_verdict *verdict, struct view *topic);
+
+#endif
