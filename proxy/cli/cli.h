@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Subcommands: one file and one row each. Help is derived from the rows. */
+#ifndef MQWARD_PROXY_CLI_CLI_H
+#define MQWARD_PROXY_CLI_CLI_H
+
+/* Exit status of every subcommand. */
+enum { CLI_OK = 0, CLI_FINDINGS = 1, CLI_USAGE = 2 };
+
+struct cli_option {
+    const char *name;     /* "config" for --config */
+    char letter;          /* 'c' for -c, 0 = none */
+    const char *argument; /* "FILE", NULL = takes none */
+    const char *help;
+};
+
+struct cli_command {
+    const char *name;
+    const char *arguments;            /* positional ones, for the help; "" = none */
+    const char *summary;              /* one line */
+    const struct cli_option *options; /* ended by a NULL name; --help is understood everywhere */
+    /* values[i]: of options[i] (NULL: not given; "" for one without argument). The rest of the words follow.
+     */
+    int (*run)(const struct cli_command *command, const char *const *values, int argc, char **argv);
+};
+
+extern const struct cli_command cli_run, cli_check, cli_reference;
+
+/* Says what is wrong with the command line, and where help is; returns CLI_USAGE. */
+int cli_usage_error(const struct cli_command *command, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+#endif

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* mqward.yaml: read, checked, and turned into plain structs. Nothing here opens a socket; files that the
+ * configuration names (certificates, keys, passwords, policy) are read by their own modules with the places
+ * given here. */
+#ifndef MQWARD_PROXY_CONFIG_H
+#define MQWARD_PROXY_CONFIG_H
+
+#include "base/diag.h"
+#include "base/keyword.h"
+#include "policy/dialect.h"
+
+#define CONFIG_AUTO UINT64_MAX /* workers: auto */
+
+/* A file: its path resolved against the folder of mqward.yaml, and where it was named. path NULL: not given.
+ */
+struct config_path {
+    const char *path;
+    struct diag_place place;
+};
+
+/* host:port, [v6]:port, or (where allowed) /path/of/a/socket. */
+struct config_address {
+    const char *text; /* as written */
+    const char *host; /* without brackets; NULL for a Unix socket */
+    uint16_t port;
+    const char *unix_path;
+    struct diag_place place;
+};
+
+/* A named file of cas: or password_files:. */
+struct config_named_file {
+    const char *name;
+    struct config_path file;
+};
+
+struct config_sni {
+    const char **names; /* lower case; "*.x" matches one label */
+    size_t name_count;
+    struct config_path certificate, key;
+};
+
+enum config_client_certificate {
+    CONFIG_CERTIFICATE_NONE,
+    CONFIG_CERTIFICATE_OPTIONAL,
+    CONFIG_CERTIFICATE_REQUIRED
+};
+
+struct config_listener_tls {
+    struct config_path certificate, key;
+    int min_version;                    /* 0x0303 or 0x0304, as OpenSSL's TLS1_2_VERSION, TLS1_3_VERSION */
+    const char *ciphers, *ciphersuites; /* NULL: OpenSSL's defaults */
+    enum config_client_certificate client_certificate;
+    const struct config_named_file **client_cas;
+    size_t client_ca_count;
+    struct config_sni *sni;
+    size_t sni_count;
+};
+
+struct config_listener {
+    const char *name;
+    struct config_address address;
+    const struct config_upstream *upstream;
+    struct config_listener_tls *tls;                           /* NULL: plaintext: true */
+    uint64_t limit_connections, limit_connections_per_address; /* 0: no limit */
+    uint64_t timeout_handshake_ms, timeout_connect_ms, timeout_idle_ms, timeout_send_ms; /* 0: none */
+    uint64_t topic_alias_maximum;
+    struct diag_place place;
+};
+
+struct config_upstream_tls {
+    const struct config_named_file *ca;  /* NULL: the system's */
+    const char *server_name;             /* NULL: the host of the address */
+    struct config_path certificate, key; /* path NULL: none */
+    bool verify;
+};
+
+struct config_upstream {
+    const char *name;
+    struct config_address address;
+    enum dialect dialect;
+    struct config_upstream_tls *tls; /* NULL: plain */
+    uint64_t timeout_connect_ms, timeout_connack_ms;
+    uint64_t max_packet; /* bytes */
+    struct diag_place place;
+};
+
+enum config_fsync { CONFIG_FSYNC_ALWAYS, CONFIG_FSYNC_INTERVAL, CONFIG_FSYNC_NEVER };
+
+struct config_redis {
+    struct config_address address; /* or a Unix socket */
+    const char *stream, *field;
+    uint64_t max_length, database, timeout_ms;
+    bool shared;
+    const char *username;             /* NULL: none */
+    struct config_path password_file; /* path NULL: none; the password is the file's first line */
+    struct config_upstream_tls *tls;  /* NULL: plain */
+};
+
+struct config_sink {
+    const char *name;
+    struct config_redis *redis;
+};
+
+struct config_audit {
+    struct config_path directory;
+    enum config_fsync fsync;
+    uint64_t fsync_interval_ms;
+    uint64_t ring_bytes, segment_bytes, quota_bytes, retention_ms;
+    struct config_sink *sinks;
+    size_t sink_count;
+};
+
+struct config {
+    uint64_t workers; /* CONFIG_AUTO or 1..256 */
+    struct config_path policy;
+    struct config_listener *listeners;
+    size_t listener_count;
+    struct config_upstream *upstreams;
+    size_t upstream_count;
+    struct config_named_file *cas;
+    size_t ca_count;
+    struct config_named_file *password_files;
+    size_t password_file_count;
+    struct config_audit audit;
+    int log_level, log_format; /* enum log_level, enum log_format */
+    uint64_t limit_filters;
+    bool refuse_control_characters;
+    uint64_t drain_ms;
+};
+
+/* Reads and checks the file; all errors go to diag. NULL if there was one. Everything lives in arena (and
+ * source texts in diag). *partial (may be NULL): what could be read all the same, so that the files that it
+ * names can be checked in the same run; names and paths in it may be NULL, and nothing else of it is to be
+ * used. */
+struct config *config_load(
+    const char *path, struct arena *arena, struct diag_list *diag, const struct config **partial);
+
+/* The Markdown reference of mqward.yaml, printed from its keyword tables. */
+struct buffer;
+void config_print_reference(struct buffer *out);
+
+#endif

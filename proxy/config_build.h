@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the parts of the reader of mqward.yaml share: the builder, the setters of values that only this file
+ * has, and the tables of the parts. Private to proxy/config*.c. */
+#ifndef MQWARD_PROXY_CONFIG_BUILD_H
+#define MQWARD_PROXY_CONFIG_BUILD_H
+
+#include "proxy/config.h"
+
+#define CONFIG_LIST_MAX                                                                                      \
+    1000 /* items of a list of mappings: far above need, and what is quadratic stays cheap */
+
+/* A name of a CA or an upstream, to be looked up when the whole file is read: sections come in any order. One
+ * of ca and upstream is not NULL: where the result goes. */
+struct config_reference {
+    struct keyword_string name;
+    const struct config_named_file **ca;
+    const struct config_upstream **upstream;
+    struct config_reference *next;
+};
+
+struct config_listener_row {
+    struct config_listener listener;
+    struct keyword_string name, upstream; /* as given; text.data NULL: not given */
+    bool plaintext;
+};
+
+/* keyword_context.user of all setters here, and the target of the table of the file. */
+struct config_builder {
+    struct config config;
+    uint64_t version;
+    const char *folder; /* of mqward.yaml, with the last '/'; empty: the working directory */
+    struct config_listener_row *listeners;
+    size_t listener_count;
+    struct config_reference *references;
+    struct config_reference **references_tail;
+};
+
+struct config_builder *config_builder_of(struct keyword_context *context);
+
+extern const struct keyword config_listener_table[];
+extern const struct keyword config_upstream_table[];
+extern const struct keyword config_audit_table[];
+
+keyword_set config_set_audit;     /* into builder->config.audit */
+keyword_set config_set_listeners; /* into builder->listeners */
+keyword_set config_set_upstreams; /* into builder->config.upstreams */
+keyword_set config_set_sinks;     /* into struct config_audit's sinks */
+
+/* Checks of the parts that need the whole file, references already resolved. */
+void config_finish_listeners(struct keyword_context *context);
+
+/* Setters. The comment names the field's type. */
+keyword_set config_set_text;             /* const char *: one line, not empty */
+keyword_set config_set_path;             /* struct config_path */
+keyword_set config_set_listen_address;   /* struct config_address: port 0 allowed */
+keyword_set config_set_connect_address;  /* struct config_address */
+keyword_set config_set_socket_address;   /* struct config_address, or an absolute path */
+keyword_set config_set_ca;               /* const struct config_named_file *: a name from cas */
+keyword_set config_set_optional_timeout; /* uint64_t milliseconds; 0 = none */
+keyword_set config_set_server_name;      /* const char *: a host name or an IP address */
+keyword_set config_set_upstream_tls;     /* struct config_upstream_tls *, read against keyword->members */
+
+/* True for the syntax of a host name (RFC 1123; '_' is tolerated). */
+bool config_is_host_name(struct view text);
+/* Notes that name is to be looked up. */
+void config_add_reference(struct keyword_context *context, struct keyword_string name,
+    const struct config_named_file **ca, const struct config_upstream **upstream);
+/* The member of a mapping with this key, or NULL. */
+const struct yaml_node *config_find_member(const struct yaml_node *mapping, const char *key);
+/* certificate and key: both or none. */
+void config_check_key_pair(struct keyword_context *context, const struct yaml_node *mapping);
+
+/* Reads a list of mappings against keyword->members into an array of rows of row_size bytes, and calls finish
+ * (may be NULL) for each. Returns the array, or NULL when the node is no usable list (the error is added). */
+void *config_read_list(struct keyword_context *context, const struct keyword *keyword,
+    const struct yaml_node *node, size_t row_size,
+    void (*finish)(struct keyword_context *context, void *row, const struct yaml_node *node));
+
+/* A name that may occur once. */
+struct config_unique {
+    const char *key;   /* compared */
+    const char *shown; /* in the message */
+    struct diag_place place;
+};
+/* Reorders items. what: "listener", .... Returns the number of errors added. */
+size_t config_check_unique(
+    struct keyword_context *context, struct config_unique *items, size_t count, const char *what);
+
+#endif

@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The data path of a connection: bytes of one side in, the session's steps, bytes of the other side out.
+ * Called from the streams' callbacks (conn_life.c).
+ *
+ * One PUBLISH, from TLS bytes in to broker bytes out:
+ *
+ *    client's socket                                                                  broker's socket
+ *         |                                                                                 ^
+ *         v  STREAM_READABLE                                                                |
+ *    stream_read()  one recv(2), SSL_read of all its records into the worker's scratch      |
+ *         |                                                                                 |
+ *    conn_pump() -> take_packets(): for each packet                                         |
+ *         |           mqtt_frame_next()         OK | MORE (kept in side->tail) | BAD        |
+ *         |           session_client_packet()   proxy/session/, sans-IO                     |
+ *         |             session_client_publish()                                            |
+ *         |               mqtt_decode_publish() views into the scratch, no copy             |
+ *         |               resolve_alias()                                                   |
+ *         |               remembered() | session_judge() -> policy_decide()                 |
+ *         |               denied: audit -> worker's ring; PUBACK 0x87 -> to_client          |
+ *         |           FORWARD: the packet joins the span; CONSUMED: the span is queued      |
+ *         |                                                                                 |
+ *         |---- the span: consecutive packets that go on unchanged, one stream_write() -----|
+ *         |
+ *         '---- to_client: answers of this turn, one stream_write() to the sender
+ *
+ * The other direction is the same with the sides exchanged. Nothing is written before the audit events of the
+ * packets that it carries are in the ring. A side is read only while the other side's queue, the session and
+ * the audit's ring have room (may_read). */
+#include <assert.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "proxy/conn_internal.h"
+
+/* Reads a turn of the loop gives to one connection before the others have theirs. */
+#define PUMP_READS 4
+/* A packet larger than the scratch grows its own buffer in steps, so that an announced length alone costs
+ * nothing. */
+#define GROW_STEP (64 * 1024)
+/* Up to so much of an incomplete packet is moved into the scratch with each read; more stays where it is, or
+ * a peer could buy a large copy with each byte. */
+#define HELD_MOVED 2048
+
+static struct conn_side *other_side(struct conn *conn, const struct conn_side *side)
+{
+    return side == &conn->client ? &conn->broker : &conn->client;
+}
+
+/* ---- what may be read ---- */
+
+static size_t queued(const struct conn_side *side)
+{
+    return side->stream == NULL ? 0 : stream_queued(side->stream);
+}
+
+/* With hysteresis, so that a slow peer is fed in portions. */
+static bool throttled(struct conn_side *side)
+{
+    size_t length = queued(side);
+
+    if (length > CONN_QUEUE_HIGH)
+        side->throttled = true;
+    else if (length <= CONN_QUEUE_LOW)
+        side->throttled = false;
+    return side->throttled;
+}
+
+static bool may_read(struct conn *conn, struct conn_side *side)
+{
+    if (conn->phase == CONN_CLOSING)
+        return !side->done;
+    if (conn->session == NULL || conn->audit_waiting || throttled(other_side(conn, side)) ||
+        queued(side) > CONN_QUEUE_OWN)
+        return false;
+    return side == &conn->broker || session_client_ready(conn->session);
+}
+
+static void update_side(struct conn *conn, struct conn_side *side)
+{
+    bool read;
+
+    if (side->stream == NULL || !stream_is_open(side->stream))
+        return;
+    read = may_read(conn, side);
+    if (read && side->paused && side == &conn->client)
+        conn->client_seen_ms = conn->seen_ms = clock_monotonic_ms(); /* its silence was ours */
+    side->paused = !read;
+    stream_set_reading(side->stream, read);
+    if (read && side->waiting && conn->phase < CONN_CLOSING)
+        stream_poke(side->stream);
+}
+
+void conn_update_reading(struct conn *conn)
+{
+    if (conn->phase == CONN_DEAD)
+        return;
+    update_side(conn, &conn->client);
+    update_side(conn, &conn->broker);
+    conn_schedule(conn);
+}
+
+/* ---- what the session asked for ---- */
+
+struct session_output conn_output_begin(struct conn *conn)
+{
+    assert(buffer_length(&conn->worker->to_client) == 0 && buffer_length(&conn->worker->to_broker) == 0);
+    return (struct session_output){
+        .to_client = &conn->worker->to_client, .to_broker = &conn->worker->to_broker};
+}
+
+static void send_buffer(struct conn_side *side, struct buffer *bytes)
+{
+    if (buffer_length(bytes) == 0)
+        return;
+    if (side->stream != NULL)
+        stream_write(side->stream, buffer_view(bytes));
+    buffer_clear(bytes);
+}
+
+void conn_carry_out(struct conn *conn, struct session_output *output)
+{
+    if (output->open_broker) {
+        buffer_append(&conn->connect_packet, buffer_view(output->to_broker));
+        buffer_clear(output->to_broker);
+        conn_open_broker(conn);
+    }
+    send_buffer(&conn->broker, output->to_broker);
+    send_buffer(&conn->client, output->to_client);
+    if (output->close)
+        conn_close(conn, output->reason);
+}
+
+/* ---- packets ---- */
+
+/* Consecutive packets that go on unchanged. */
+struct span {
+    const uint8_t *start;
+    size_t length;
+};
+
+static void span_queue(struct span *span, struct conn_side *to)
+{
+    if (span->length > 0 && to->stream != NULL)
+        stream_queue(to->stream, view_of(span->start, span->length));
+    span->length = 0;
+}
+
+/* One packet: the session's verdict, and its bytes put into the order in which they leave. */
+static void take_packet(struct conn *conn, struct conn_side *from, const struct mqtt_frame *frame,
+    struct span *span, struct session_output *output)
+{
+    struct conn_side *to = other_side(conn, from);
+    struct buffer *made = from == &conn->client ? output->to_broker : output->to_client;
+    enum session_verdict verdict = from == &conn->client
+                                       ? session_client_packet(conn->session, frame, output)
+                                       : session_broker_packet(conn->session, frame, output);
+
+    from->packets++;
+    if (verdict == SESSION_FORWARD && output->open_broker) {
+        buffer_append(made, frame->bytes); /* the CONNECT of 3.x, before there is a stream */
+        return;
+    }
+    if (verdict == SESSION_FORWARD) {
+        if (span->length == 0)
+            span->start = frame->bytes.data;
+        span->length += frame->bytes.length;
+    } else
+        span_queue(span, to);
+    if (buffer_length(made) > 0 && !output->open_broker) {
+        span_queue(span, to);
+        if (to->stream != NULL)
+            stream_queue(to->stream, buffer_view(made));
+        buffer_clear(made);
+    }
+}
+
+static enum mqtt_result next_packet(struct conn *conn, struct conn_side *from, struct view input,
+    struct mqtt_frame *frame, struct mqtt_error *error)
+{
+    bool client = from == &conn->client;
+
+    return mqtt_frame_next(input, client ? MQTT_FROM_CLIENT : MQTT_FROM_SERVER,
+        session_version(conn->session),
+        client ? session_client_max_packet(conn->session) : session_broker_max_packet(conn->session), frame,
+        error);
+}
+
+static void malformed(
+    struct conn *conn, struct conn_side *from, const struct mqtt_error *error, struct session_output *output)
+{
+    if (from == &conn->client)
+        session_client_malformed(conn->session, error, output);
+    else
+        session_broker_malformed(conn->session, error, output);
+}
+
+/* False: this packet has to wait; from->waiting is set. */
+static bool may_take(struct conn *conn, struct conn_side *from, const struct mqtt_frame *frame)
+{
+    if ((from == &conn->broker || session_client_ready(conn->session)) &&
+        worker_audit_room(conn->worker, session_audit_room(conn->session, frame)))
+        return true;
+    conn->audit_waiting = from == &conn->broker || session_client_ready(conn->session);
+    from->waiting = true;
+    return false;
+}
+
+/* Takes the whole packets of input, and writes what they lead to; returns the bytes taken. */
+static size_t take_packets(struct conn *conn, struct conn_side *from, struct view input)
+{
+    struct session_output output = conn_output_begin(conn);
+    struct span span = {NULL, 0};
+    struct mqtt_frame frame;
+    struct mqtt_error error;
+    size_t taken = 0;
+
+    from->waiting = false;
+    from->wanted = 0;
+    while (taken < input.length && !output.close && !output.open_broker) {
+        enum mqtt_result result = next_packet(conn, from, view_skip(input, taken), &frame, &error);
+
+        if (result == MQTT_MORE) {
+            from->wanted = frame.size;
+            break;
+        }
+        if (result == MQTT_BAD) {
+            malformed(conn, from, &error, &output);
+            break;
+        }
+        if (!may_take(conn, from, &frame))
+            break;
+        take_packet(conn, from, &frame, &span, &output);
+        taken += frame.bytes.length;
+    }
+    if (output.open_broker && taken < input.length)
+        from->waiting = true;
+    if (other_side(conn, from)->stream != NULL) /* the last span, behind what was queued packet by packet */
+        stream_write(other_side(conn, from)->stream, view_of(span.start, span.length));
+    conn_carry_out(conn, &output);
+    return taken;
+}
+
+/* ---- bytes ---- */
+
+/* Reads more behind what the tail holds. Small tails move into the scratch, so that packets are decoded where
+ * they were read; a packet larger than the scratch is collected in the tail itself. *input: all bytes there
+ * are now; *full: there may be more to read. */
+static ssize_t read_more(struct conn *conn, struct conn_side *from, struct view *input, bool *full)
+{
+    size_t held = buffer_length(&from->tail);
+    ssize_t got;
+
+    if (from->wanted > WORKER_SCRATCH / 2 || held > HELD_MOVED) {
+        size_t missing = from->wanted > held ? from->wanted - held : GROW_STEP;
+        size_t step = held > GROW_STEP ? held : GROW_STEP;
+        size_t size = missing < step ? missing : step;
+
+        got = stream_read(from->stream, buffer_reserve(&from->tail, size), size);
+        if (got > 0)
+            from->tail.end += (size_t)got;
+        *input = buffer_view(&from->tail);
+        *full = got == (ssize_t)size;
+        return got;
+    }
+    if (held > 0)
+        memcpy(conn->worker->scratch, from->tail.data + from->tail.start, held);
+    got = stream_read(from->stream, conn->worker->scratch + held, WORKER_SCRATCH - held);
+    *input = view_of(conn->worker->scratch, held + (got > 0 ? (size_t)got : 0));
+    *full = got == (ssize_t)(WORKER_SCRATCH - held);
+    return got;
+}
+
+/* Keeps what was not taken. input is the tail itself, or the scratch. */
+static void keep_rest(struct conn_side *from, struct view input, size_t taken)
+{
+    if (from->tail.data != NULL && input.data == from->tail.data + from->tail.start)
+        buffer_consume(&from->tail, taken);
+    else {
+        buffer_clear(&from->tail);
+        if (taken < input.length)
+            buffer_append(&from->tail, view_skip(input, taken));
+    }
+    if (buffer_length(&from->tail) == 0)
+        buffer_release(&from->tail); /* an idle connection owns no buffers */
+}
+
+static void ended(struct conn *conn, struct conn_side *from)
+{
+    if (from == &conn->broker)
+        conn_abort(conn, REASON_broker_closed);
+    else
+        conn_abort(conn, REASON_client_closed);
+}
+
+/* CLOSING: what still comes is thrown away, until the peer's end. */
+static void discard(struct conn *conn, struct conn_side *from)
+{
+    ssize_t got = stream_read(from->stream, conn->worker->scratch, WORKER_SCRATCH);
+
+    if (got == STREAM_END || got == STREAM_ERROR) {
+        from->done = true;
+        stream_set_reading(from->stream, false);
+    } else if (got > 0)
+        stream_poke(from->stream);
+    conn_check_done(conn);
+}
+
+void conn_pump(struct conn *conn, struct conn_side *from)
+{
+    bool more = true; /* there may be bytes that no event of the socket will tell of */
+
+    for (int reads = 0; more && reads < PUMP_READS; reads++) {
+        struct view input;
+        ssize_t got = 0;
+
+        if (conn->phase >= CONN_CLOSING || !may_read(conn, from))
+            break;
+        if (from->waiting)
+            input = buffer_view(&from->tail);
+        else {
+            got = read_more(conn, from, &input, &more);
+            if (got == STREAM_END)
+                ended(conn, from);
+            if (got <= 0)
+                break;
+        }
+        from->bytes += (uint64_t)got;
+        conn->seen_ms = clock_monotonic_ms();
+        if (from == &conn->client)
+            conn->client_seen_ms = conn->seen_ms;
+        keep_rest(from, input, take_packets(conn, from, input));
+    }
+    if (conn->phase == CONN_CLOSING && from->stream != NULL && !from->done)
+        discard(conn, from);
+    else if (more && conn->phase < CONN_CLOSING && may_read(conn, from))
+        stream_poke(from->stream);
+}

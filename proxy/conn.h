@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A connection: a client, its session, and its way to the broker. Belongs to one worker's thread. */
+#ifndef MQWARD_PROXY_CONN_H
+#define MQWARD_PROXY_CONN_H
+
+#include <sys/socket.h>
+
+#include "base/reason.h"
+
+struct conn;
+struct worker;
+struct service;
+
+/* Takes a socket that a listener of the worker accepted. */
+void conn_accept(struct worker *worker, struct service *service, int fd, const struct sockaddr *address);
+/* The proxy stops: tells the client as its version can, and closes. */
+void conn_stop(struct conn *conn);
+/* The audit has room again. */
+void conn_resume(struct conn *conn);
+/* Only from the worker's reaper, never from a callback of the connection. */
+void conn_free(struct conn *conn);
+/* The worker's list of connections and its list of those to be freed. */
+struct conn *conn_next(const struct conn *conn);
+struct conn *conn_next_reaped(const struct conn *conn);
+void conn_set_next_reaped(struct conn *conn, struct conn *next);
+
+#endif

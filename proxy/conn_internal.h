@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Between conn.c (the data path), conn_life.c (accept, broker connection, end) and conn_timer.c (time-outs).
+ */
+#ifndef MQWARD_PROXY_CONN_INTERNAL_H
+#define MQWARD_PROXY_CONN_INTERNAL_H
+
+#include <event2/event_struct.h>
+#include <netinet/in.h>
+
+#include "base/buffer.h"
+#include "proxy/conn.h"
+#include "proxy/registry.h"
+#include "proxy/session/session.h"
+#include "proxy/stream.h"
+#include "proxy/worker.h"
+
+#define CONN_MAGIC 0xc0221102u
+
+/* A queue above HIGH: the side that fills it is not read until it is below LOW. Made-up answers fill a
+ * client's own queue: above OWN it is not read either. */
+#define CONN_QUEUE_HIGH (256 * 1024)
+#define CONN_QUEUE_LOW (64 * 1024)
+#define CONN_QUEUE_OWN (1024 * 1024)
+/* Ended connections take and throw away what still comes for so long, so that a reset does not overtake the
+ * last answer. */
+#define CONN_LINGER_MS 2000
+
+/* HANDSHAKE -> CONNECT -> DIAL -> CONNACK -> OPEN; any -> CLOSING -> DEAD. */
+enum conn_phase { CONN_HANDSHAKE, CONN_CONNECT, CONN_DIAL, CONN_CONNACK, CONN_OPEN, CONN_CLOSING, CONN_DEAD };
+
+struct conn_side {
+    struct stream *stream;
+    struct buffer tail; /* bytes of packets not handled yet: an incomplete one, or what waits */
+    size_t wanted;      /* size of the incomplete packet at the tail's start, 0 = not known yet */
+    bool waiting;       /* the tail holds whole packets that were not taken (pause) */
+    bool paused;        /* not read for now */
+    bool throttled;     /* its stream's queue went above HIGH and is not below LOW yet */
+    bool done;          /* CLOSING: the peer's end was seen, or the stream failed */
+    uint64_t bytes, packets;
+};
+
+struct dial;
+struct tls_peer;
+
+struct conn {
+    uint32_t magic;
+    enum conn_phase phase;
+    struct worker *worker;
+    struct service *service;
+    struct conn *previous, *next, *next_reaped;
+    struct session *session; /* NULL before the handshake is done */
+    struct session_peer peer;
+    struct tls_peer *tls_peer;
+    struct registry_session *claim;
+    struct conn_side client, broker;
+    struct dial *dial;
+    struct buffer connect_packet; /* for the broker, until there is a stream to it */
+    struct event timer;
+    uint64_t timer_at; /* monotonic ms for which it is set, 0: not set */
+    uint64_t started_ms, phase_deadline_ms, client_seen_ms, seen_ms;
+    bool audit_waiting;
+    char address[INET6_ADDRSTRLEN];
+    char server_address[INET6_ADDRSTRLEN];
+    char session_id[40];
+};
+
+/* conn.c */
+void conn_pump(struct conn *conn, struct conn_side *from);
+struct session_output conn_output_begin(struct conn *conn);
+/* Carries out what a session asked for outside of a packet's own forwarding. */
+void conn_carry_out(struct conn *conn, struct session_output *output);
+/* Reads what may be read and only that; after whatever changed queues, phase or session. */
+void conn_update_reading(struct conn *conn);
+
+/* conn_timer.c */
+void conn_set_phase(struct conn *conn, enum conn_phase phase, uint64_t timeout_ms);
+/* Sets the timer for the nearest deadline. */
+void conn_schedule(struct conn *conn);
+void conn_on_timer(evutil_socket_t fd, short what, void *argument);
+
+/* conn_life.c */
+void conn_open_broker(struct conn *conn);
+/* The proxy's own reasons: asks the session for the right last words. */
+void conn_abort(struct conn *conn, enum reason reason);
+/* The one way to an end: the audit's last event, what is queued is written, both streams are shut. */
+void conn_close(struct conn *conn, enum reason reason);
+/* CLOSING: frees when nothing is left to do. */
+void conn_check_done(struct conn *conn);
+
+#endif

@@ -1,0 +1,423 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The life of a connection: accepted, handshake, CONNECT, the broker reached, and one way to end. The data
+ * path is in conn.c, time-outs in conn_timer.c. */
+#include <arpa/inet.h>
+#include <assert.h>
+#include <event2/event.h>
+#include <netinet/tcp.h>
+#include <openssl/ssl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "proxy/conn_internal.h"
+#include "proxy/dial.h"
+#include "proxy/tls.h"
+
+static void on_client(struct stream *stream, enum stream_event event, void *argument);
+static void on_broker(struct stream *stream, enum stream_event event, void *argument);
+
+/* ---- audit of what happens before there is a session ---- */
+
+static void audit_event_of(
+    struct conn *conn, enum audit_action action, enum reason reason, const char *detail)
+{
+    const struct audit_event event = {
+        .action = action,
+        .reason = reason,
+        .disposition = AUDIT_CLOSED,
+        .wall_us = clock_wall_us(),
+        .detail = view_of_string(detail),
+        .session_id = view_of_string(conn->session_id),
+        .client_ip = view_of_string(conn->address),
+        .client_port = conn->peer.port,
+        .listener = view_of_string(conn->service->listener->name),
+        .upstream = view_of_string(conn->service->upstream->name),
+        .tls = conn->service->tls != NULL,
+        .ruleset = view_of_string(policy_settings(conn->service->session.policy)->name),
+        .policy_version = view_of_string(policy_settings(conn->service->session.policy)->version),
+    };
+
+    worker_audit(conn->worker, &event);
+}
+
+/* ---- the session's hooks ---- */
+
+static void hook_audit(void *context, const struct audit_event *event)
+{
+    worker_audit(((struct conn *)context)->worker, event);
+}
+
+static enum reason hook_password(void *context, const char *file, struct view name, struct view password)
+{
+    return snapshot_check_password(((struct conn *)context)->worker->snapshot, file, name, password);
+}
+
+static enum reason hook_claim(void *context, struct view identity, struct view client_id, uint64_t limit)
+{
+    struct conn *conn = context;
+
+    registry_session_release(conn->worker->registry, conn->claim); /* the one without a client id */
+    conn->claim = NULL;
+    return registry_session_claim(
+        conn->worker->registry, conn->service->upstream, identity, client_id, limit, &conn->claim);
+}
+
+/* ---- accepting ---- */
+
+static void describe_peer(struct conn *conn)
+{
+    const struct tls_peer *tls = conn->tls_peer;
+
+    conn->peer.session_id = view_of_string(conn->session_id);
+    conn->peer.address = view_of_string(conn->address);
+    conn->peer.tls = tls != NULL;
+    if (tls == NULL)
+        return;
+    conn->peer.tls_resumed = tls->resumed;
+    conn->peer.tls_version = view_of_string(tls->version);
+    conn->peer.tls_cipher = view_of_string(tls->cipher);
+    conn->peer.tls_server_name = view_of_string(tls->server_name);
+    conn->peer.tls_subject = view_of_string(tls->subject);
+    conn->peer.tls_issuer = view_of_string(tls->issuer);
+    conn->peer.tls_serial = view_of_string(tls->serial);
+    conn->peer.tls_fingerprint = view_of_string(tls->fingerprint);
+    conn->peer.has_certificate = tls->has_certificate;
+    conn->peer.certificate_cas = tls->cas;
+    conn->peer.certificate_ca_count = tls->ca_count;
+    conn->peer.certificate_values = tls->values;
+    conn->peer.certificate_value_count = tls->value_count;
+}
+
+/* The handshake is done, or there is none: CONNECT is due. */
+static void await_connect(struct conn *conn)
+{
+    const struct session_hooks hooks = {hook_audit, hook_password, hook_claim, conn};
+
+    describe_peer(conn);
+    conn->session = session_new(&conn->service->session, &conn->peer, &hooks);
+    conn_set_phase(conn, CONN_CONNECT, conn->service->listener->timeout_connect_ms);
+    conn_schedule(conn);
+}
+
+static void handshake_done(struct conn *conn)
+{
+    conn->tls_peer = tls_peer_new(conn->service->tls, stream_ssl(conn->client.stream));
+    if (conn->tls_peer != NULL) {
+        await_connect(conn);
+        return;
+    }
+    audit_event_of(conn, AUDIT_tls_handshake_failed, REASON_tls_certificate_rejected,
+        "the certificate of the resumed session has expired");
+    conn_close(conn, REASON_tls_certificate_rejected);
+}
+
+/* An IPv4 address that came over an IPv6 socket is shown, counted and matched as what it is. */
+static void note_address(struct conn *conn, const struct sockaddr *address)
+{
+    const void *bytes = NULL;
+    int family = address->sa_family;
+
+    if (family == AF_INET) {
+        const struct sockaddr_in *v4 = (const void *)address;
+
+        bytes = &v4->sin_addr;
+        conn->peer.port = ntohs(v4->sin_port);
+    } else if (family == AF_INET6) {
+        const struct sockaddr_in6 *v6 = (const void *)address;
+
+        bytes = &v6->sin6_addr;
+        conn->peer.port = ntohs(v6->sin6_port);
+        if (IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr)) {
+            family = AF_INET;
+            bytes = v6->sin6_addr.s6_addr + 12;
+        }
+    }
+    if (bytes == NULL || inet_ntop(family, bytes, conn->address, sizeof(conn->address)) == NULL)
+        snprintf(conn->address, sizeof(conn->address), "unknown");
+}
+
+/* Counts the connection; false (audited) if it is one too many. */
+static bool admit(struct conn *conn)
+{
+    const struct config_listener *listener = conn->service->listener;
+    uint64_t open = atomic_fetch_add_explicit(&conn->service->connections, 1, memory_order_relaxed) + 1;
+    enum reason reason = REASON_none;
+
+    if (listener->limit_connections != 0 && open > listener->limit_connections)
+        reason = REASON_connection_limit;
+    else if (!registry_address_add(conn->worker->registry, conn->service, view_of_string(conn->address),
+                 listener->limit_connections_per_address))
+        reason = REASON_address_limit;
+    if (reason == REASON_none)
+        return true;
+    atomic_fetch_sub_explicit(&conn->service->connections, 1, memory_order_relaxed);
+    audit_event_of(conn, AUDIT_rate_limited, reason, NULL);
+    return false;
+}
+
+void conn_accept(struct worker *worker, struct service *service, int fd, const struct sockaddr *address)
+{
+    struct conn *conn = memory_calloc(1, sizeof(*conn));
+    SSL *ssl = service->tls == NULL ? NULL : tls_server_accept(service->tls);
+    int one = 1;
+
+    conn->magic = CONN_MAGIC;
+    conn->worker = worker;
+    conn->service = service;
+    conn->started_ms = conn->seen_ms = conn->client_seen_ms = clock_monotonic_ms();
+    note_address(conn, address);
+    snprintf(conn->session_id, sizeof(conn->session_id), "%s-%x-%06llx", worker->run, worker->index,
+        (unsigned long long)++worker->sessions);
+    if ((service->tls != NULL && ssl == NULL) || !admit(conn)) {
+        SSL_free(ssl);
+        close(fd);
+        free(conn);
+        return;
+    }
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+    event_assign(&conn->timer, worker->base, -1, 0, conn_on_timer, conn);
+    conn->next = worker->conns;
+    if (conn->next != NULL)
+        conn->next->previous = conn;
+    worker->conns = conn;
+    worker->conn_count++;
+    conn->client.stream = stream_new(worker->base, fd, ssl, on_client, conn);
+    if (ssl == NULL) {
+        await_connect(conn);
+        return;
+    }
+    conn_set_phase(conn, CONN_HANDSHAKE, service->listener->timeout_handshake_ms);
+    conn_schedule(conn);
+}
+
+/* ---- the broker ---- */
+
+static void on_dialled(void *argument, int fd, const char *address, const char *error)
+{
+    struct conn *conn = argument;
+    const struct config_upstream *upstream = conn->service->upstream;
+    SSL *ssl = NULL;
+
+    assert(conn->magic == CONN_MAGIC);
+    snprintf(conn->server_address, sizeof(conn->server_address), "%s", address);
+    if (fd < 0)
+        LOG_LIMITED(LOG_WARN, "upstream", "can't reach the broker", log_string("upstream", upstream->name),
+            log_string("error", error));
+    dial_free(conn->dial);
+    conn->dial = NULL;
+    if (fd < 0) {
+        conn_abort(conn, REASON_broker_unreachable);
+        return;
+    }
+    if (conn->service->upstream_tls != NULL &&
+        (ssl = tls_client_connect(conn->service->upstream_tls)) == NULL) {
+        close(fd);
+        conn_abort(conn, REASON_internal_error);
+        return;
+    }
+    session_set_server(conn->session, view_of_string(conn->server_address), upstream->address.port);
+    conn->broker.stream = stream_new(conn->worker->base, fd, ssl, on_broker, conn);
+    stream_write(conn->broker.stream, buffer_view(&conn->connect_packet));
+    buffer_release(&conn->connect_packet);
+    if (ssl == NULL)
+        conn_set_phase(conn, CONN_CONNACK, upstream->timeout_connack_ms);
+    conn_update_reading(conn);
+}
+
+void conn_open_broker(struct conn *conn)
+{
+    const struct config_upstream *upstream = conn->service->upstream;
+
+    conn_set_phase(conn, CONN_DIAL, upstream->timeout_connect_ms);
+    conn->dial = dial_new(conn->worker->base, conn->worker->dns, upstream->address.host,
+        upstream->address.port, on_dialled, conn);
+}
+
+/* ---- events ---- */
+
+static void after_event(struct conn *conn)
+{
+    if (conn->phase == CONN_CONNACK && session_is_open(conn->session))
+        conn_set_phase(conn, CONN_OPEN, 0);
+    if (conn->phase == CONN_CLOSING)
+        conn_check_done(conn);
+    conn_update_reading(conn);
+}
+
+static void on_client(struct stream *stream, enum stream_event event, void *argument)
+{
+    struct conn *conn = argument;
+
+    assert(conn->magic == CONN_MAGIC);
+    if (conn->phase == CONN_DEAD)
+        return;
+    if (event == STREAM_FAILED) {
+        conn->client.done = true;
+        if (conn->phase == CONN_HANDSHAKE)
+            audit_event_of(conn, AUDIT_tls_handshake_failed,
+                stream_certificate_rejected(stream) ? REASON_tls_certificate_rejected : REASON_tls_failed,
+                stream_error(stream));
+        LOG_EVENT(LOG_DEBUG, "connection", "the client's connection failed",
+            log_string("session", conn->session_id), log_string("client", conn->address),
+            log_string("error", stream_error(stream)));
+        conn_abort(conn, conn->phase == CONN_HANDSHAKE ? REASON_tls_failed : REASON_client_lost);
+    } else if (event == STREAM_OPENED)
+        handshake_done(conn);
+    else if (event == STREAM_READABLE)
+        conn_pump(conn, &conn->client);
+    after_event(conn);
+}
+
+static void on_broker(struct stream *stream, enum stream_event event, void *argument)
+{
+    struct conn *conn = argument;
+
+    assert(conn->magic == CONN_MAGIC);
+    if (conn->phase == CONN_DEAD)
+        return;
+    if (event == STREAM_FAILED) {
+        conn->broker.done = true;
+        LOG_LIMITED(LOG_WARN, "upstream", "the broker's connection failed",
+            log_string("upstream", conn->service->upstream->name), log_string("error", stream_error(stream)));
+        conn_abort(conn, conn->phase == CONN_DIAL ? REASON_broker_unreachable : REASON_broker_closed);
+    } else if (event == STREAM_OPENED && conn->phase == CONN_DIAL)
+        conn_set_phase(conn, CONN_CONNACK, conn->service->upstream->timeout_connack_ms);
+    else if (event == STREAM_READABLE)
+        conn_pump(conn, &conn->broker);
+    after_event(conn);
+}
+
+void conn_resume(struct conn *conn)
+{
+    if (conn->phase == CONN_DEAD || !conn->audit_waiting)
+        return;
+    conn->audit_waiting = false;
+    conn_update_reading(conn);
+}
+
+/* ---- the end ---- */
+
+void conn_abort(struct conn *conn, enum reason reason)
+{
+    struct session_output output;
+
+    if (conn->phase >= CONN_CLOSING)
+        return;
+    if (conn->session == NULL) {
+        if (reason == REASON_handshake_timeout)
+            audit_event_of(conn, AUDIT_tls_handshake_failed, reason, NULL);
+        conn_close(conn, reason);
+        return;
+    }
+    output = conn_output_begin(conn);
+    session_abort(conn->session, reason, &output);
+    conn_carry_out(conn, &output);
+}
+
+void conn_stop(struct conn *conn)
+{
+    conn_abort(conn, REASON_server_shutdown);
+    after_event(conn);
+}
+
+static void audit_end(struct conn *conn, enum reason reason)
+{
+    const struct session_totals totals = {
+        .duration_ms = clock_monotonic_ms() - conn->started_ms,
+        .client_bytes = conn->client.bytes,
+        .client_packets = conn->client.packets,
+        .server_bytes = conn->broker.bytes,
+        .server_packets = conn->broker.packets,
+    };
+
+    if (conn->session != NULL)
+        session_ended(conn->session, reason, &totals);
+}
+
+void conn_close(struct conn *conn, enum reason reason)
+{
+    if (conn->phase >= CONN_CLOSING)
+        return;
+    audit_end(conn, reason);
+    LOG_EVENT(LOG_DEBUG, "connection", "closing", log_string("session", conn->session_id),
+        log_string("client", conn->address), log_string("reason", reason_info(reason)->name));
+    conn_set_phase(conn, CONN_CLOSING, CONN_LINGER_MS);
+    dial_free(conn->dial);
+    conn->dial = NULL;
+    registry_session_release(conn->worker->registry, conn->claim);
+    conn->claim = NULL;
+    stream_shutdown(conn->client.stream);
+    if (conn->broker.stream != NULL)
+        stream_shutdown(conn->broker.stream);
+    if (reason == REASON_client_closed || !stream_is_open(conn->client.stream))
+        conn->client.done = true; /* its end was seen, or there is nobody yet who could read */
+    if (reason == REASON_broker_closed || conn->broker.stream == NULL || !stream_is_open(conn->broker.stream))
+        conn->broker.done = true;
+    conn->timer_at = 0;
+    event_del(&conn->timer);
+    conn_update_reading(conn); /* a client that had to wait is read again, or its end would not be seen */
+    conn_check_done(conn);
+}
+
+/* A side is over when the peer's end was seen, and nothing of ours is left that it could still take. */
+static bool side_over(const struct conn *conn, const struct conn_side *side)
+{
+    if (side->stream == NULL || !stream_is_open(side->stream))
+        return true;
+    return side->done &&
+           (stream_queued(side->stream) == 0 || conn->phase_deadline_ms <= clock_monotonic_ms());
+}
+
+void conn_check_done(struct conn *conn)
+{
+    if (conn->phase != CONN_CLOSING || !side_over(conn, &conn->client) || !side_over(conn, &conn->broker))
+        return;
+    conn->phase = CONN_DEAD;
+    event_del(&conn->timer);
+    worker_reap(conn->worker, conn);
+}
+
+void conn_free(struct conn *conn)
+{
+    assert(conn->magic == CONN_MAGIC);
+    conn->magic = 0;
+    if (conn->previous != NULL)
+        conn->previous->next = conn->next;
+    else
+        conn->worker->conns = conn->next;
+    if (conn->next != NULL)
+        conn->next->previous = conn->previous;
+    conn->worker->conn_count--;
+    atomic_fetch_sub_explicit(&conn->service->connections, 1, memory_order_relaxed);
+    registry_address_remove(conn->worker->registry, conn->service, view_of_string(conn->address));
+    registry_session_release(conn->worker->registry, conn->claim);
+    event_del(&conn->timer);
+    dial_free(conn->dial);
+    session_free(conn->session);
+    stream_free(conn->client.stream);
+    stream_free(conn->broker.stream);
+    tls_peer_free(conn->tls_peer);
+    buffer_release(&conn->client.tail);
+    buffer_release(&conn->broker.tail);
+    buffer_release(&conn->connect_packet);
+    free(conn);
+}
+
+struct conn *conn_next(const struct conn *conn)
+{
+    return conn->next;
+}
+
+struct conn *conn_next_reaped(const struct conn *conn)
+{
+    return conn->next_reaped;
+}
+
+void conn_set_next_reaped(struct conn *conn, struct conn *next)
+{
+    conn->next_reaped = next;
+}

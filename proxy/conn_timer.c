@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Time-outs of a connection: one timer each, set for the nearest deadline and not touched per packet. Called
+ * by conn_life.c and conn.c. */
+#include <assert.h>
+#include <event2/event.h>
+
+#include "base/clock.h"
+#include "proxy/conn_internal.h"
+
+void conn_set_phase(struct conn *conn, enum conn_phase phase, uint64_t timeout_ms)
+{
+    assert(phase > conn->phase || (phase == CONN_HANDSHAKE && conn->phase == CONN_HANDSHAKE));
+    conn->phase = phase;
+    conn->phase_deadline_ms = timeout_ms == 0 ? 0 : clock_monotonic_ms() + timeout_ms;
+}
+
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+    return a == 0 ? b : b == 0 || a < b ? a : b;
+}
+
+/* When a stream that takes nothing is given up; 0: never. */
+static uint64_t stall_deadline(const struct conn *conn, const struct conn_side *side)
+{
+    uint64_t since = side->stream == NULL ? 0 : stream_stalled_since(side->stream);
+
+    return since == 0 || conn->service->listener->timeout_send_ms == 0
+               ? 0
+               : since + conn->service->listener->timeout_send_ms;
+}
+
+/* When the client has been silent for too long. While the proxy itself does not read it, its silence is not
+ * its own. */
+static uint64_t silence_deadline(const struct conn *conn)
+{
+    uint64_t keep_alive = session_keep_alive_ms(conn->session);
+
+    if (conn->phase != CONN_OPEN || conn->broker.throttled || conn->audit_waiting)
+        return 0;
+    if (keep_alive != 0)
+        return conn->client_seen_ms + keep_alive;
+    return conn->service->listener->timeout_idle_ms == 0
+               ? 0
+               : conn->seen_ms + conn->service->listener->timeout_idle_ms;
+}
+
+static uint64_t next_deadline(const struct conn *conn)
+{
+    uint64_t deadline = conn->phase_deadline_ms;
+
+    if (conn->phase == CONN_OPEN)
+        deadline = earlier(deadline, silence_deadline(conn));
+    if (conn->phase < CONN_CLOSING) {
+        deadline = earlier(deadline, stall_deadline(conn, &conn->client));
+        deadline = earlier(deadline, stall_deadline(conn, &conn->broker));
+    }
+    return deadline;
+}
+
+/* Sets the timer if what it waits for has come nearer. A deadline that moved away (the usual case, with each
+ * packet) is found when the timer fires: no timer is touched per packet. */
+void conn_schedule(struct conn *conn)
+{
+    uint64_t deadline = next_deadline(conn);
+    uint64_t now;
+    struct timeval wait;
+
+    if (deadline == 0 || (conn->timer_at != 0 && conn->timer_at <= deadline))
+        return;
+    now = clock_monotonic_ms();
+    conn->timer_at = deadline;
+    deadline = deadline > now ? deadline - now : 0;
+    wait = (struct timeval){(time_t)(deadline / 1000), (suseconds_t)(deadline % 1000 * 1000)};
+    event_add(&conn->timer, &wait);
+}
+
+static const enum reason phase_timeout[] = {
+    [CONN_HANDSHAKE] = REASON_handshake_timeout,
+    [CONN_CONNECT] = REASON_connect_timeout,
+    [CONN_DIAL] = REASON_broker_unreachable,
+    [CONN_CONNACK] = REASON_broker_timeout,
+};
+
+/* A peer that still takes what is queued for it: its last packet may be the DISCONNECT that a will depends
+ * on. */
+static bool still_takes(const struct conn *conn, const struct conn_side *side, uint64_t now)
+{
+    uint64_t bound = conn->service->listener->timeout_send_ms;
+
+    return side->stream != NULL && stream_is_open(side->stream) && stream_queued(side->stream) > 0 &&
+           now - stream_stalled_since(side->stream) < (bound == 0 ? CONN_LINGER_MS : bound);
+}
+
+/* The time to linger is over: longer only for a peer that still takes something. */
+static void linger(struct conn *conn, uint64_t now)
+{
+    if (conn->phase_deadline_ms > now)
+        return;
+    if (!conn->worker->stopping &&
+        (still_takes(conn, &conn->client, now) || still_takes(conn, &conn->broker, now))) {
+        conn->phase_deadline_ms = now + CONN_LINGER_MS;
+        return;
+    }
+    conn->client.done = conn->broker.done = true;
+    conn_check_done(conn);
+}
+
+void conn_on_timer(evutil_socket_t fd, short what, void *argument)
+{
+    struct conn *conn = argument;
+    uint64_t now = clock_monotonic_ms();
+
+    (void)fd, (void)what;
+    assert(conn->magic == CONN_MAGIC);
+    conn->timer_at = 0;
+    if (conn->phase == CONN_CLOSING)
+        linger(conn, now);
+    else if (conn->phase_deadline_ms != 0 && conn->phase_deadline_ms <= now)
+        conn_abort(conn, phase_timeout[conn->phase]);
+    else if (conn->phase == CONN_OPEN && silence_deadline(conn) != 0 && silence_deadline(conn) <= now)
+        conn_abort(conn,
+            session_keep_alive_ms(conn->session) != 0 ? REASON_keep_alive_timeout : REASON_idle_timeout);
+    else if (stall_deadline(conn, &conn->client) != 0 && stall_deadline(conn, &conn->client) <= now)
+        conn_abort(conn, REASON_slow_reader);
+    else if (stall_deadline(conn, &conn->broker) != 0 && stall_deadline(conn, &conn->broker) <= now)
+        conn_abort(conn, REASON_broker_timeout);
+    if (conn->phase != CONN_DEAD)
+        conn_schedule(conn);
+}

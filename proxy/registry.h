@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Who is connected, across all workers: connections per address, sessions per identity, and which identity
+ * holds a client id. Thread-safe; touched when connections come and go, never per packet. */
+#ifndef MQWARD_PROXY_REGISTRY_H
+#define MQWARD_PROXY_REGISTRY_H
+
+#include "base/reason.h"
+#include "base/view.h"
+
+struct registry;
+struct registry_session;
+
+struct registry *registry_new(void);
+void registry_free(struct registry *registry);
+
+/* Counts a connection of this address under scope (the listener). False: limit (0 = none) is reached, nothing
+ * counted. */
+bool registry_address_add(struct registry *registry, const void *scope, struct view address, uint64_t limit);
+void registry_address_remove(struct registry *registry, const void *scope, struct view address);
+
+/* Claims a session. scope: the upstream, since client ids are a broker's. client_id empty: one that the
+ * broker will choose. The same identity may hold the same client id twice for a while: a takeover. limit:
+ * sessions of the identity, 0 = any number. REASON_none and the claim in *session, or
+ * REASON_sessions_exceeded, REASON_client_id_in_use. */
+enum reason registry_session_claim(struct registry *registry, const void *scope, struct view identity,
+    struct view client_id, uint64_t limit, struct registry_session **session);
+void registry_session_release(struct registry *registry, struct registry_session *session); /* NULL is fine */
+
+#endif

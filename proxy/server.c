@@ -1,0 +1,386 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The daemon's main thread: opens what can fail before anything is served, starts the threads, waits for
+ * signals, drains. Called by the subcommand run. */
+#include "proxy/server.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "exporters/exporter.h"
+#include "proxy/worker.h"
+
+#define BACKLOG 1024
+/* After the connections are gone, the sinks have so long to confirm the rest; the journal keeps what they
+ * have not. */
+#define EXPORTER_WAIT_MS 2000
+
+struct server {
+    struct snapshot *snapshot;
+    struct registry *registry;
+    struct exporter *exporter;
+    struct worker **workers;
+    size_t worker_count;
+    struct exporter_redis *redis;
+    char **redis_passwords;
+    char run[9];
+    char hostname[256];
+};
+
+/* ---- audit ---- */
+
+/* The first line of a file, without its end; NULL after an error was logged. */
+static char *read_secret(const char *path)
+{
+    FILE *file = fopen(path, "re");
+    char *line = NULL;
+    size_t size = 0;
+    ssize_t length = file == NULL ? -1 : getline(&line, &size, file);
+
+    if (file != NULL)
+        fclose(file);
+    if (length < 0) {
+        LOG_EVENT(LOG_ERROR, "audit", "can't read the password file", log_string("path", path),
+            log_string("error", strerror(errno)));
+        free(line);
+        return NULL;
+    }
+    line[strcspn(line, "\r\n")] = 0;
+    return line;
+}
+
+static void fill_redis_tls(struct exporter_redis *redis, const struct config_upstream_tls *tls)
+{
+    if (tls == NULL)
+        return;
+    redis->tls = true;
+    redis->tls_ca = tls->ca == NULL ? NULL : tls->ca->file.path;
+    redis->tls_server_name = tls->server_name;
+    redis->tls_certificate = tls->certificate.path;
+    redis->tls_key = tls->key.path;
+}
+
+static int fill_redis(struct server *server, size_t index)
+{
+    const struct config_sink *sink = &server->snapshot->config->audit.sinks[index];
+    const struct config_redis *config = sink->redis;
+    struct exporter_redis *redis = &server->redis[index];
+
+    *redis = (struct exporter_redis){
+        .name = sink->name,
+        .host = config->address.unix_path != NULL ? config->address.unix_path : config->address.host,
+        .port = config->address.port,
+        .username = config->username,
+        .database = (uint32_t)config->database,
+        .key = config->stream,
+        .field = config->field,
+        .max_length = config->max_length,
+        .shared = config->shared,
+        .timeout_ms = config->timeout_ms,
+    };
+    fill_redis_tls(redis, config->tls);
+    if (config->password_file.path == NULL)
+        return 0;
+    server->redis_passwords[index] = read_secret(config->password_file.path);
+    redis->password = server->redis_passwords[index];
+    return redis->password == NULL ? -1 : 0;
+}
+
+static void on_drained(void *argument)
+{
+    const struct server *server = argument;
+
+    for (size_t i = 0; i < server->worker_count; i++)
+        worker_audit_drained(server->workers[i]);
+}
+
+static int open_exporter(struct server *server)
+{
+    static const enum exporter_fsync fsyncs[] = {
+        [CONFIG_FSYNC_ALWAYS] = EXPORTER_FSYNC_ALWAYS,
+        [CONFIG_FSYNC_INTERVAL] = EXPORTER_FSYNC_INTERVAL,
+        [CONFIG_FSYNC_NEVER] = EXPORTER_FSYNC_NEVER,
+    };
+    const struct config_audit *audit = &server->snapshot->config->audit;
+    char error[512] = "";
+    struct exporter_settings settings = {
+        .directory = audit->directory.path,
+        .fsync = fsyncs[audit->fsync],
+        .fsync_interval_ms = audit->fsync_interval_ms,
+        .segment_bytes = audit->segment_bytes,
+        .quota_bytes = audit->quota_bytes,
+        .retention_ms = audit->retention_ms,
+        .ring_bytes = audit->ring_bytes,
+        .rings = (uint32_t)server->worker_count + 1,
+        .hostname = server->hostname,
+        .redis_count = audit->sink_count,
+    };
+
+    server->redis = memory_calloc(audit->sink_count + 1, sizeof(*server->redis));
+    server->redis_passwords = memory_calloc(audit->sink_count + 1, sizeof(char *));
+    for (size_t i = 0; i < audit->sink_count; i++)
+        if (fill_redis(server, i) != 0)
+            return -1;
+    settings.redis = server->redis;
+    gethostname(server->hostname, sizeof(server->hostname) - 1);
+    if (mkdir(audit->directory.path, 0700) != 0 && errno != EEXIST) {
+        LOG_EVENT(LOG_ERROR, "audit", "can't make the directory", log_string("path", audit->directory.path),
+            log_string("error", strerror(errno)));
+        return -1;
+    }
+    server->exporter = exporter_open(&settings, error, sizeof(error));
+    if (server->exporter != NULL)
+        return 0;
+    LOG_EVENT(LOG_ERROR, "audit", "can't open the audit trail", log_string("error", error));
+    return -1;
+}
+
+/* An event of the process itself, through the main thread's own ring. */
+static void audit_process(struct server *server, enum audit_action action, enum reason reason)
+{
+    struct ring *ring = exporter_ring(server->exporter, (uint32_t)server->worker_count);
+    const struct policy_settings *policy = policy_settings(server->snapshot->policy);
+    const struct audit_event event = {
+        .action = action,
+        .reason = reason,
+        .disposition = AUDIT_INFORMED,
+        .wall_us = clock_wall_us(),
+        .ruleset = view_of_string(policy->name),
+        .policy_version = view_of_string(policy->version),
+    };
+    uint8_t record[AUDIT_EVENT_MAX];
+
+    ring_push(ring, view_of(record, audit_event_encode(&event, record)));
+    exporter_wake(server->exporter);
+}
+
+/* ---- listeners ---- */
+
+static int listen_error(const struct config_listener *listener, const char *what, const char *error)
+{
+    LOG_EVENT(LOG_ERROR, "listener", what, log_string("listener", listener->name),
+        log_string("address", listener->address.text), log_string("error", error));
+    return -1;
+}
+
+/* One socket of a listener. port: the one to bind, 0 for any; the one that was bound is put there. */
+static int bind_socket(const struct config_listener *listener, uint16_t *port)
+{
+    struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE},
+                    *found = NULL;
+    struct sockaddr_storage bound = {0};
+    socklen_t length = sizeof(bound);
+    char service[8];
+    int one = 1, fd, error;
+
+    snprintf(service, sizeof(service), "%u", *port);
+    error = getaddrinfo(listener->address.host, service, &hints, &found);
+    if (error != 0)
+        return listen_error(listener, "can't resolve the address", gai_strerror(error));
+    fd = socket(found->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) != 0 ||
+        setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one)) != 0 ||
+        bind(fd, found->ai_addr, found->ai_addrlen) != 0 || listen(fd, BACKLOG) != 0 ||
+        getsockname(fd, (struct sockaddr *)&bound, &length) != 0) {
+        listen_error(listener, "can't listen", strerror(errno));
+        freeaddrinfo(found);
+        if (fd >= 0)
+            close(fd);
+        return -1;
+    }
+    freeaddrinfo(found);
+    *port = ntohs(bound.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&bound)->sin6_port
+                                              : ((struct sockaddr_in *)&bound)->sin_port);
+    return fd;
+}
+
+/* SO_REUSEPORT would share the port with another process of the same user, unnoticed: ask for it alone first.
+ */
+static int check_port_free(const struct config_listener *listener)
+{
+    struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE},
+                    *found = NULL;
+    char service[8];
+    int one = 1, fd, result = 0;
+
+    snprintf(service, sizeof(service), "%u", listener->address.port);
+    if (getaddrinfo(listener->address.host, service, &hints, &found) != 0)
+        return 0; /* bind_socket() says so */
+    fd = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd >= 0 && (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) != 0 ||
+                       bind(fd, found->ai_addr, found->ai_addrlen) != 0))
+        result = listen_error(listener, "can't listen", strerror(errno));
+    freeaddrinfo(found);
+    if (fd >= 0)
+        close(fd);
+    return result;
+}
+
+static int open_listener(struct server *server, struct service *service)
+{
+    const struct config_listener *listener = service->listener;
+    uint16_t port = listener->address.port;
+    bool v6 = strchr(listener->address.host, ':') != NULL;
+    char address[300];
+
+    if (port != 0 && check_port_free(listener) != 0)
+        return -1;
+    for (size_t i = 0; i < server->worker_count; i++) {
+        int fd = bind_socket(listener, &port);
+
+        if (fd < 0)
+            return -1;
+        if (worker_listen(server->workers[i], service, fd) != 0) {
+            close(fd);
+            return listen_error(listener, "can't listen", strerror(errno));
+        }
+    }
+    snprintf(address, sizeof(address), v6 ? "[%s]:%u" : "%s:%u", listener->address.host, port);
+    LOG_EVENT(LOG_INFO, "listener", "listening", log_string("listener", listener->name),
+        log_string("address", address), log_string("tls", listener->tls == NULL ? "no" : "yes"),
+        log_string("upstream", service->upstream->name));
+    return 0;
+}
+
+/* ---- start and end ---- */
+
+static void raise_descriptor_limit(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == limit.rlim_max)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+static size_t count_workers(const struct config *config)
+{
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+
+    if (config->workers != CONFIG_AUTO)
+        return config->workers;
+    return cores < 1 ? 1 : cores > 256 ? 256 : (size_t)cores;
+}
+
+static int start(struct server *server)
+{
+    const struct config *config = server->snapshot->config;
+
+    server->worker_count = count_workers(config);
+    server->workers = memory_calloc(server->worker_count, sizeof(*server->workers));
+    if (open_exporter(server) != 0)
+        return -1;
+    server->registry = registry_new();
+    for (size_t i = 0; i < server->worker_count; i++) {
+        server->workers[i] =
+            worker_new((unsigned)i, server->run, server->snapshot, server->registry, server->exporter);
+        if (server->workers[i] == NULL) {
+            LOG_EVENT(LOG_ERROR, "server", "can't make a worker", log_string("error", strerror(errno)));
+            return -1;
+        }
+    }
+    for (size_t i = 0; i < config->listener_count; i++)
+        if (open_listener(server, &server->snapshot->services[i]) != 0)
+            return -1;
+    exporter_on_drained(server->exporter, on_drained, server);
+    audit_process(server, AUDIT_proxy_started, REASON_started);
+    if (exporter_start(server->exporter) != 0) {
+        LOG_EVENT(LOG_ERROR, "server", "can't start the exporter", log_string("error", strerror(errno)));
+        return -1;
+    }
+    for (size_t i = 0; i < server->worker_count; i++)
+        if (worker_start(server->workers[i]) != 0) {
+            LOG_EVENT(LOG_ERROR, "server", "can't start a worker", log_string("error", strerror(errno)));
+            return -1;
+        }
+    return 0;
+}
+
+static void finish(struct server *server)
+{
+    for (size_t i = 0; i < server->worker_count; i++)
+        if (server->workers[i] != NULL)
+            worker_stop(server->workers[i], server->snapshot->config->drain_ms);
+    for (size_t i = 0; i < server->worker_count; i++)
+        if (server->workers[i] != NULL)
+            worker_join(server->workers[i]);
+    /* The exporter's thread calls on_drained(): it ends before the workers are freed. */
+    if (server->exporter != NULL)
+        exporter_close(server->exporter, EXPORTER_WAIT_MS);
+    for (size_t i = 0; i < server->worker_count; i++)
+        worker_free(server->workers[i]);
+    registry_free(server->registry);
+    for (size_t i = 0; server->redis_passwords != NULL && i < server->snapshot->config->audit.sink_count; i++)
+        if (server->redis_passwords[i] != NULL) {
+            explicit_bzero(server->redis_passwords[i], strlen(server->redis_passwords[i]));
+            free(server->redis_passwords[i]);
+        }
+    free(server->redis_passwords);
+    free(server->redis);
+    free(server->workers);
+}
+
+/* Until SIGTERM or SIGINT. */
+static void wait_for_signal(const sigset_t *signals)
+{
+    int number = 0;
+
+    for (;;) {
+        if (sigwait(signals, &number) != 0)
+            continue;
+        if (number != SIGHUP)
+            break;
+        LOG_EVENT(LOG_WARN, "server",
+            "reloading is not supported by this version: restart to read the files again");
+    }
+    LOG_EVENT(LOG_INFO, "server", "stopping", log_string("signal", strsignal(number)));
+}
+
+int server_run(struct snapshot *snapshot)
+{
+    struct server server = {.snapshot = snapshot};
+    sigset_t signals;
+    uint32_t run = 0;
+    int status = 1;
+
+    if (getrandom(&run, sizeof(run), 0) != sizeof(run))
+        run = (uint32_t)clock_wall_us();
+    snprintf(server.run, sizeof(server.run), "%08x", run);
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    sigaddset(&signals, SIGHUP);
+    pthread_sigmask(SIG_BLOCK, &signals, NULL);
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a file size limit is an error of write(2), handled there */
+    raise_descriptor_limit();
+    if (start(&server) == 0) {
+        LOG_EVENT(LOG_INFO, "server", "ready", log_string("version", MQWARD_VERSION),
+            log_unsigned("workers", server.worker_count),
+            log_string("policy", policy_settings(snapshot->policy)->name),
+            log_string(
+                "mode", policy_settings(snapshot->policy)->mode == POLICY_MONITOR ? "monitor" : "enforce"));
+        sd_notify(0, "READY=1");
+        wait_for_signal(&signals);
+        sd_notify(0, "STOPPING=1");
+        audit_process(&server, AUDIT_proxy_stopping, REASON_stopping);
+        status = 0;
+    }
+    finish(&server);
+    LOG_EVENT(LOG_INFO, "server", "stopped");
+    return status;
+}

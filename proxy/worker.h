@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A worker: one thread, one loop, its listeners' sockets, its connections, its audit ring. A connection never
+ * changes its worker; nothing on the packet path is shared between workers. */
+#ifndef MQWARD_PROXY_WORKER_H
+#define MQWARD_PROXY_WORKER_H
+
+#include "base/buffer.h"
+#include "base/ring.h"
+#include "exporters/exporter.h"
+#include "proxy/registry.h"
+#include "proxy/service.h"
+
+struct conn;
+struct event;
+struct event_base;
+struct evdns_base;
+
+/* What a worker's connections read into: large enough that one turn of the loop takes many records. */
+#define WORKER_SCRATCH (128 * 1024)
+
+struct worker {
+    unsigned index;
+    char run[9]; /* of the process: the first part of session ids */
+    struct snapshot *snapshot;
+    struct registry *registry;
+    struct exporter *exporter;
+    struct ring *ring;
+    struct event_base *base;
+    struct evdns_base *dns;             /* NULL where every upstream is an address */
+    uint8_t *scratch;                   /* WORKER_SCRATCH bytes, shared by all connections of the worker */
+    struct buffer to_client, to_broker; /* a packet's answers, empty between packets */
+    uint64_t sessions;                  /* counted, for session ids */
+
+    struct conn *conns; /* all of them */
+    size_t conn_count;
+    struct conn *reap; /* to be freed after this turn of the loop */
+    struct event *reap_event;
+    bool audit_full; /* connections and listeners wait for room in the ring */
+    bool stopping;
+};
+
+struct worker *worker_new(unsigned index, const char *run, struct snapshot *snapshot,
+    struct registry *registry, struct exporter *exporter);
+/* Takes fd (bound and listening) for service. Before worker_start(). */
+int worker_listen(struct worker *worker, struct service *service, int fd);
+int worker_start(struct worker *worker);
+/* Any thread: no new connections, each session is told that the proxy stops; the loop ends when all are gone,
+ * or after drain_ms. */
+void worker_stop(struct worker *worker, uint64_t drain_ms);
+/* Any thread: the ring has room again. */
+void worker_audit_drained(struct worker *worker);
+void worker_join(struct worker *worker);
+void worker_free(struct worker *worker);
+
+/* ---- for conn.c ---- */
+/* An event into the ring. Never loses one: without room it waits (the caller normally asks for room first).
+ */
+void worker_audit(struct worker *worker, const struct audit_event *event);
+/* Room for size bytes of events? If not, the worker remembers to resume its connections when there is. */
+bool worker_audit_room(struct worker *worker, size_t size);
+/* Has the connection freed when this turn of the loop is over. */
+void worker_reap(struct worker *worker, struct conn *conn);
+
+#endif

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Any file as mqward.yaml: no crash, a configuration exactly when there is no error, and one that holds what
+ * the daemon relies on. */
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "proxy/config.h"
+
+static void check_config(const struct config *config)
+{
+    assert(config->policy.path != NULL && config->audit.directory.path != NULL);
+    assert(config->listener_count > 0 && config->upstream_count > 0);
+    assert(config->audit.segment_bytes <= config->audit.quota_bytes / 2);
+    for (size_t i = 0; i < config->listener_count; i++) {
+        const struct config_listener *listener = &config->listeners[i];
+        assert(listener->name != NULL && listener->upstream != NULL && listener->address.host != NULL);
+        assert(listener->tls == NULL || listener->tls->certificate.path != NULL);
+        for (size_t j = 0; listener->tls != NULL && j < listener->tls->client_ca_count; j++)
+            assert(listener->tls->client_cas[j] != NULL);
+    }
+    for (size_t i = 0; i < config->audit.sink_count; i++) {
+        const struct config_sink *sink = &config->audit.sinks[i];
+        assert(strchr(sink->name, '/') == NULL && sink->redis != NULL);
+        assert((sink->redis->address.host == NULL) == (sink->redis->address.unix_path != NULL));
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static int descriptor = -1;
+    static char path[64];
+    if (descriptor < 0) {
+        descriptor = memfd_create("mqward.yaml", MFD_CLOEXEC);
+        snprintf(path, sizeof(path), "/proc/self/fd/%d", descriptor);
+    }
+    if (ftruncate(descriptor, 0) != 0 || pwrite(descriptor, data, size, 0) != (ssize_t)size)
+        abort();
+    struct diag_list *diag = diag_list_new();
+    struct arena *arena = arena_new();
+    const struct config *config = config_load(path, arena, diag, NULL);
+    assert((config == NULL) == (diag_errors(diag) > 0));
+    if (config != NULL)
+        check_config(config);
+    arena_free(arena);
+    diag_list_free(diag);
+    return 0;
+}

@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Good configurations, field by field. */
+#include <criterion/criterion.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "proxy/config.h"
+
+#define GOOD MQWARD_SOURCE_DIR "/tests/vectors/config/good/"
+#define LISTENER "listeners: [{address: '127.0.0.1:8883', plaintext: true}]\n"
+#define UPSTREAM "upstreams: [{name: main, address: '127.0.0.1:1883'}]\n"
+
+struct loaded {
+    struct diag_list *diag;
+    struct arena *arena;
+    const struct config *config;
+};
+
+static struct loaded load(const char *path)
+{
+    struct loaded loaded = {.diag = diag_list_new(), .arena = arena_new()};
+    loaded.config = config_load(path, loaded.arena, loaded.diag, NULL);
+    if (loaded.config == NULL)
+        diag_print(loaded.diag, stderr);
+    return loaded;
+}
+
+static void unload(struct loaded *loaded)
+{
+    arena_free(loaded->arena);
+    diag_list_free(loaded->diag);
+}
+
+/* A file without a folder to clean up. */
+static struct loaded load_text(const char *text)
+{
+    char path[64];
+    int descriptor = memfd_create("mqward.yaml", MFD_CLOEXEC);
+    cr_assert_eq(write(descriptor, text, strlen(text)), (ssize_t)strlen(text));
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", descriptor);
+    struct loaded loaded = load(path);
+    close(descriptor);
+    return loaded;
+}
+
+Test(config_good, the_smallest_file_has_the_documented_defaults)
+{
+    struct loaded loaded = load(GOOD "minimal.yaml");
+    const struct config *config = loaded.config;
+    cr_assert_not_null(config);
+    cr_expect_eq(config->workers, CONFIG_AUTO);
+    cr_expect_str_eq(config->policy.path, GOOD "policy.yaml");
+    cr_expect_eq(config->policy.place.line, 2);
+    cr_expect_eq(config->ca_count + config->password_file_count, 0);
+    cr_expect_eq(config->log_level, LOG_INFO);
+    cr_expect_eq(config->log_format, LOG_TEXT);
+    cr_expect_eq(config->limit_filters, 200);
+    cr_expect_not(config->refuse_control_characters);
+    cr_expect_eq(config->drain_ms, 10000);
+
+    cr_assert_eq(config->listener_count, 1);
+    const struct config_listener *listener = &config->listeners[0];
+    cr_expect_str_eq(listener->name, "127.0.0.1:8883");
+    cr_expect_eq(listener->upstream, &config->upstreams[0]);
+    cr_expect_eq(listener->limit_connections, 10000);
+    cr_expect_eq(listener->limit_connections_per_address, 1000);
+    cr_expect_eq(listener->timeout_handshake_ms, 10000);
+    cr_expect_eq(listener->timeout_connect_ms, 10000);
+    cr_expect_eq(listener->timeout_idle_ms, 3600000);
+    cr_expect_eq(listener->timeout_send_ms, 30000);
+    cr_expect_eq(listener->topic_alias_maximum, 16);
+    cr_assert_not_null(listener->tls);
+    cr_expect_eq(listener->tls->min_version, 0x0303);
+    cr_expect_eq(listener->tls->client_certificate, CONFIG_CERTIFICATE_NONE);
+    cr_expect_null(listener->tls->ciphers);
+    cr_expect_null(listener->tls->ciphersuites);
+    cr_expect_eq(listener->tls->client_ca_count + listener->tls->sni_count, 0);
+
+    cr_assert_eq(config->upstream_count, 1);
+    cr_expect_eq(config->upstreams[0].dialect, DIALECT_MOSQUITTO);
+    cr_expect_null(config->upstreams[0].tls);
+    cr_expect_eq(config->upstreams[0].timeout_connect_ms, 10000);
+    cr_expect_eq(config->upstreams[0].timeout_connack_ms, 20000);
+    cr_expect_eq(config->upstreams[0].max_packet, 16 << 20);
+
+    cr_expect_str_eq(config->audit.directory.path, "/var/lib/mqward");
+    cr_expect_eq(config->audit.fsync, CONFIG_FSYNC_INTERVAL);
+    cr_expect_eq(config->audit.fsync_interval_ms, 100);
+    cr_expect_eq(config->audit.ring_bytes, 8 << 20);
+    cr_expect_eq(config->audit.segment_bytes, 64 << 20);
+    cr_expect_eq(config->audit.quota_bytes, 1 << 30);
+    cr_expect_eq(config->audit.retention_ms, UINT64_C(7) * 24 * 3600 * 1000);
+    cr_expect_eq(config->audit.sink_count, 0);
+    unload(&loaded);
+}
+
+Test(config_good, every_key_of_the_file_arrives)
+{
+    struct loaded loaded = load(GOOD "full.yaml");
+    const struct config *config = loaded.config;
+    cr_assert_not_null(config);
+    cr_expect_eq(config->workers, 256);
+    cr_expect_str_eq(config->policy.path, GOOD "../policy/policy.yaml");
+    cr_expect_eq(config->log_level, LOG_DEBUG);
+    cr_expect_eq(config->log_format, LOG_JSON);
+    cr_expect_eq(config->limit_filters, 10);
+    cr_expect(config->refuse_control_characters);
+    cr_expect_eq(config->drain_ms, 3600000);
+    cr_assert_eq(config->ca_count, 2);
+    cr_expect_str_eq(config->cas[0].name, "fleet");
+    cr_expect_str_eq(config->cas[0].file.path, GOOD "fleet-ca.pem");
+    cr_expect_str_eq(config->cas[1].file.path, "/etc/ssl/internal.pem");
+    cr_assert_eq(config->password_file_count, 1);
+    cr_expect_str_eq(config->password_files[0].name, "users");
+    cr_expect_str_eq(config->password_files[0].file.path, GOOD "users.passwd");
+    unload(&loaded);
+}
+
+Test(config_good, listeners_have_what_was_written)
+{
+    struct loaded loaded = load(GOOD "full.yaml");
+    cr_assert_not_null(loaded.config);
+    cr_assert_eq(loaded.config->listener_count, 4);
+    const struct config_listener *devices = &loaded.config->listeners[0];
+    cr_expect_str_eq(devices->name, "devices");
+    cr_expect_str_eq(devices->address.text, "[::]:8883");
+    cr_expect_str_eq(devices->address.host, "::");
+    cr_expect_eq(devices->address.port, 8883);
+    cr_expect_eq(devices->upstream, &loaded.config->upstreams[1]);
+    cr_expect_eq(devices->limit_connections, 0);
+    cr_expect_eq(devices->limit_connections_per_address, 5);
+    cr_expect_eq(devices->timeout_handshake_ms, 1000);
+    cr_expect_eq(devices->timeout_connect_ms, 2000);
+    cr_expect_eq(devices->timeout_idle_ms, 0);
+    cr_expect_eq(devices->timeout_send_ms, 60000);
+    cr_expect_eq(devices->topic_alias_maximum, 0);
+
+    const struct config_listener *plain = &loaded.config->listeners[1];
+    cr_expect_null(plain->tls);
+    cr_expect_str_eq(plain->name, "localhost:0");
+    cr_expect_str_eq(plain->address.host, "localhost");
+    cr_expect_eq(plain->address.port, 0);
+    cr_expect_eq(plain->upstream, &loaded.config->upstreams[0]);
+    unload(&loaded);
+}
+
+Test(config_good, tls_of_listeners_has_what_was_written)
+{
+    struct loaded loaded = load(GOOD "full.yaml");
+    const struct config *config = loaded.config;
+    cr_assert_not_null(config);
+    const struct config_listener_tls *tls = config->listeners[0].tls;
+    cr_expect_str_eq(tls->certificate.path, GOOD "server.pem");
+    cr_expect_str_eq(tls->key.path, "/etc/ssl/server.key");
+    cr_expect_eq(tls->min_version, 0x0304);
+    cr_expect_str_eq(tls->ciphersuites, "TLS_AES_256_GCM_SHA384");
+    cr_expect_eq(tls->client_certificate, CONFIG_CERTIFICATE_REQUIRED);
+    cr_assert_eq(tls->client_ca_count, 2);
+    cr_expect_eq(tls->client_cas[0], &config->cas[0]);
+    cr_expect_eq(tls->client_cas[1], &config->cas[1]);
+    cr_assert_eq(tls->sni_count, 2);
+    cr_assert_eq(tls->sni[0].name_count, 2);
+    cr_expect_str_eq(tls->sni[0].names[0], "a.example", "server names are lower case");
+    cr_expect_str_eq(tls->sni[0].names[1], "*.b.example");
+    cr_expect_str_eq(tls->sni[0].certificate.path, GOOD "ab.pem");
+    cr_expect_str_eq(tls->sni[1].names[0], "c.example", "a single name needs no brackets");
+    cr_expect_str_eq(tls->sni[1].key.path, GOOD "c.key");
+    cr_expect_str_eq(config->listeners[3].tls->ciphers, "HIGH");
+    cr_expect_eq(config->listeners[3].tls->client_certificate, CONFIG_CERTIFICATE_OPTIONAL);
+    cr_expect_eq(config->listeners[3].tls->client_cas[0], &config->cas[0]);
+    unload(&loaded);
+}
+
+Test(config_good, upstreams_have_what_was_written)
+{
+    struct loaded loaded = load(GOOD "full.yaml");
+    const struct config *config = loaded.config;
+    cr_assert_not_null(config);
+    cr_assert_eq(config->upstream_count, 3);
+    const struct config_upstream *main_upstream = &config->upstreams[0];
+    cr_expect_str_eq(main_upstream->name, "main");
+    cr_expect_str_eq(main_upstream->address.host, "broker.example");
+    cr_expect_eq(main_upstream->address.port, 8883);
+    cr_expect_eq(main_upstream->dialect, DIALECT_EMQX);
+    cr_expect_eq(main_upstream->timeout_connect_ms, 1000);
+    cr_expect_eq(main_upstream->timeout_connack_ms, 3000);
+    cr_expect_eq(main_upstream->max_packet, 1000000);
+    cr_assert_not_null(main_upstream->tls);
+    cr_expect_eq(main_upstream->tls->ca, &config->cas[1]);
+    cr_expect_str_eq(main_upstream->tls->server_name, "10.0.0.1");
+    cr_expect_str_eq(main_upstream->tls->certificate.path, GOOD "c.pem");
+    cr_expect_str_eq(main_upstream->tls->key.path, GOOD "c.key");
+    cr_expect(main_upstream->tls->verify);
+    cr_expect_not(config->upstreams[1].tls->verify);
+    cr_assert_not_null(config->upstreams[2].tls, "tls: {} is TLS");
+    cr_expect(config->upstreams[2].tls->verify);
+    cr_expect_null(config->upstreams[2].tls->ca);
+    cr_expect_null(config->upstreams[2].tls->certificate.path);
+    unload(&loaded);
+}
+
+Test(config_good, the_audit_has_what_was_written)
+{
+    struct loaded loaded = load(GOOD "full.yaml");
+    cr_assert_not_null(loaded.config);
+    const struct config_audit *audit = &loaded.config->audit;
+    cr_expect_str_eq(audit->directory.path, GOOD "audit");
+    cr_expect_eq(audit->fsync, CONFIG_FSYNC_ALWAYS);
+    cr_expect_eq(audit->ring_bytes, 256 << 10);
+    cr_expect_eq(audit->segment_bytes, 1 << 20);
+    cr_expect_eq(audit->quota_bytes, 4 << 20);
+    cr_expect_eq(audit->retention_ms, 0);
+    cr_assert_eq(audit->sink_count, 2);
+    cr_expect_str_eq(audit->sinks[0].name, "siem");
+    const struct config_redis *redis = audit->sinks[0].redis;
+    cr_expect_str_eq(redis->address.host, "::1");
+    cr_expect_eq(redis->address.port, 6380);
+    cr_expect_str_eq(redis->stream, "events");
+    cr_expect_str_eq(redis->field, "json");
+    cr_expect_eq(redis->max_length, 0);
+    cr_expect(redis->shared);
+    cr_expect_eq(redis->database, 3);
+    cr_expect_str_eq(redis->username, "mqward");
+    cr_expect_str_eq(redis->password_file.path, "/etc/mqward/redis.pass");
+    cr_expect_eq(redis->timeout_ms, 250);
+    cr_expect_eq(redis->tls->ca, &loaded.config->cas[1]);
+    cr_expect(redis->tls->verify, "Redis over TLS is always verified");
+    redis = audit->sinks[1].redis;
+    cr_expect_str_eq(redis->address.unix_path, "/run/redis/redis.sock");
+    cr_expect_null(redis->address.host);
+    cr_expect_str_eq(redis->stream, "mqward:audit");
+    cr_expect_str_eq(redis->field, "event");
+    cr_expect_eq(redis->max_length, 1000000);
+    cr_expect_eq(redis->timeout_ms, 5000);
+    cr_expect_null(redis->tls);
+    unload(&loaded);
+}
+
+Test(config_good, a_path_without_a_folder_leaves_relative_paths_as_they_are)
+{
+    cr_assert_eq(chdir(GOOD), 0);
+    struct loaded loaded = load("minimal.yaml");
+    cr_assert_not_null(loaded.config);
+    cr_expect_str_eq(loaded.config->policy.path, "policy.yaml");
+    unload(&loaded);
+}
+
+Test(config_good, fsync_is_always_never_or_an_interval)
+{
+    static const struct {
+        const char *text;
+        enum config_fsync fsync;
+        uint64_t interval_ms;
+    } rows[] = {{"always", CONFIG_FSYNC_ALWAYS, 0}, {"never", CONFIG_FSYNC_NEVER, 0},
+        {"1s", CONFIG_FSYNC_INTERVAL, 1000}};
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        char text[512];
+        snprintf(text, sizeof(text),
+            "version: 1\npolicy: p\n" LISTENER UPSTREAM "audit: {directory: a, fsync: %s}\n", rows[i].text);
+        struct loaded loaded = load_text(text);
+        cr_assert_not_null(loaded.config);
+        cr_expect_eq(loaded.config->audit.fsync, rows[i].fsync);
+        cr_expect_eq(loaded.config->audit.fsync_interval_ms, rows[i].interval_ms);
+        unload(&loaded);
+    }
+}
+
+Test(config_good, the_example_of_the_manual_is_accepted)
+{
+    char *manual = NULL;
+    size_t size = 0;
+    FILE *in = fopen(MQWARD_SOURCE_DIR "/docs/configuration.md", "r");
+    cr_assert_not_null(in);
+    cr_assert_geq(getdelim(&manual, &size, '\0', in), 0);
+    fclose(in);
+    char *example = strstr(manual, "```yaml\nversion: 1\n");
+    cr_assert_not_null(example);
+    example += strlen("```yaml\n");
+    *strstr(example, "```") = '\0';
+    struct loaded loaded = load_text(example);
+    cr_expect_not_null(loaded.config);
+    unload(&loaded);
+    free(manual);
+}
+
+Test(config_good, a_file_that_is_not_there_is_an_error_and_nothing_else)
+{
+    struct loaded loaded = load("/nonexistent/mqward.yaml");
+    cr_expect_null(loaded.config);
+    cr_expect_eq(diag_errors(loaded.diag), 1);
+    unload(&loaded);
+}
