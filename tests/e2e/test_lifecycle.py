@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Start and stop: readiness, SIGTERM, SIGINT, several listeners and upstreams."""
+import contextlib
+import os
+import resource
+import signal
+import socket
+
+import pytest
+
+import raw
+from audit import get
+from servers import Mosquitto, wait_until
+
+
+@pytest.mark.core
+@pytest.mark.parametrize("number", (signal.SIGTERM, signal.SIGINT), ids=("SIGTERM", "SIGINT"))
+def test_a_graceful_stop_tells_the_clients_and_ends_with_0(make_world, number):
+    world = make_world()
+    clients = {(version, tls): world.connected(version=version, tls=tls) for version in raw.VERSIONS for tls in (False, True)}
+    world.killed = True
+    world.proxy.signal(number)
+    for (version, _), client in clients.items():
+        packets = client.until_closed()
+        assert [(packet.name, packet.code) for packet in packets] == ([("DISCONNECT", 0x8B)] if version == raw.V5 else [])
+    assert world.proxy.process.wait(15) == 0
+    world.audit.wait_for(action="proxy-started")
+    world.audit.wait_for(action="proxy-stopping")
+    assert len(world.audit.wait_for_count(6, action="mqtt-disconnect", reason="server_shutdown")) == 6
+    world.audit.assert_gapless()
+    with pytest.raises(OSError):
+        world.client()
+
+
+def test_what_is_under_way_at_a_stop_still_arrives(make_world):
+    world = make_world()
+    observer = world.observer("a/#")
+    world.killed = True
+    sender = world.connected(version=raw.V311)
+    for index in range(50):
+        sender.publish("a/b", str(index), qos=1)
+    world.proxy.terminate()
+    assert [message.payload.decode() for message in world.arrived(observer)] == [str(index) for index in range(50)]
+
+
+def test_a_stop_does_not_wait_for_a_client_that_never_reads(make_world):
+    world = make_world()
+    world.killed = True
+    deaf = world.client(raw.V5, receive_buffer=4096)
+    deaf.connect("deaf")
+    deaf.subscribe("flood")
+    sender = world.direct()
+    for _ in range(100):
+        sender.send(raw.publish(raw.V5, "flood", b"x" * 65536))
+    sender.ping()
+    assert world.proxy.terminate(timeout=12) == 0
+
+
+def test_a_stop_does_not_wait_for_a_redis_that_is_away(make_world):
+    world = make_world()
+    world.killed = True
+    world.redis.kill()
+    world.connected()
+    assert world.proxy.terminate(timeout=12) == 0
+    world.redis.start()
+    world.proxy.start()
+    world.audit.wait_for(action="proxy-stopping")
+    world.audit.assert_gapless()
+
+
+def test_a_stop_does_not_wait_for_a_journal_that_takes_nothing(make_world):
+    """The ring is full: all events of the stop together wait for the drain time, not each of them."""
+    world = make_world(configuration={"workers": 1, "audit": {"ring": "256KiB"}})
+    world.killed = True
+    for _ in range(20):
+        world.connected()
+    resource.prlimit(world.proxy.process.pid, resource.RLIMIT_FSIZE, (1, 1))
+    with contextlib.suppress(OSError):
+        for index in range(1000):
+            with world.client() as client:
+                client.sock.settimeout(0.2)
+                client.connect(f"filler-{index}", timeout=0.2)
+    assert world.proxy.terminate(timeout=12) == 0
+
+
+def test_readiness_is_told_over_the_notify_socket(make_world, tmp_path):
+    world = make_world(start=False)
+    path = str(tmp_path / "notify")
+    receiver = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    receiver.bind(path)
+    receiver.settimeout(15)
+    world.proxy.notify = path
+    world.proxy.spawn()
+    world.killed = True
+    message = receiver.recv(4096).decode()
+    assert "READY=1" in message.splitlines()
+    listening = world.proxy.logged("listening")
+    assert len(listening) == 2, "READY=1 before the listeners listen"
+    port = int(listening[0]["address"].rsplit(":", 1)[1])
+    socket.create_connection(("127.0.0.1", port)).close()
+    assert world.proxy.terminate() == 0
+    receiver.settimeout(2)
+    messages = message
+    while "STOPPING=1" not in messages:
+        messages += receiver.recv(4096).decode()
+    receiver.close()
+
+
+def test_an_address_in_use_is_an_error_that_says_so(make_world):
+    world = make_world(start=False)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        world.proxy.configuration["listeners"] = [{"name": "taken", "address": address, "plaintext": True}]
+        world.proxy.write()
+        world.proxy.spawn()
+        assert world.proxy.process.wait(15) == 1
+        assert address in world.proxy.output() and "in use" in world.proxy.output()
+
+
+def test_an_audit_folder_that_cannot_be_made_is_an_error(make_world):
+    world = make_world(start=False)
+    world.proxy.configuration["audit"]["directory"] = "missing/parent/audit"
+    world.proxy.write()
+    world.proxy.spawn()
+    assert world.proxy.process.wait(15) == 1
+    assert "missing/parent/audit" in world.proxy.output()
+
+
+def test_two_instances_cannot_share_an_audit_folder(make_world, tmp_path):
+    world = make_world()
+    other = make_world(start=False)
+    other.proxy.configuration["audit"]["directory"] = os.path.join(world.proxy.folder, "audit")
+    other.proxy.write()
+    other.proxy.spawn()
+    assert other.proxy.process.wait(15) == 1
+    world.connected().ping()
+
+
+def test_listeners_have_their_own_upstreams(make_world, tmp_path):
+    world = make_world(start=False)
+    second = Mosquitto(tmp_path / "second").start()
+    try:
+        world.proxy.configuration["upstreams"].append({"name": "second", "address": f"127.0.0.1:{second.port}"})
+        world.proxy.configuration["listeners"] = [
+            {"name": "one", "address": "127.0.0.1:0", "plaintext": True, "upstream": "main"},
+            {"name": "two", "address": "127.0.0.1:0", "plaintext": True, "upstream": "second"},
+            {"name": "six", "address": "[::1]:0", "plaintext": True, "upstream": "second"}]
+        if not has_ipv6():
+            world.proxy.configuration["listeners"].pop()
+        world.proxy.write()
+        world.proxy.start()
+        world.connected("to-one", listener="one")
+        world.connected("to-two", listener="two")
+        assert "to-one" in world.broker.output() and "to-one" not in second.output()
+        assert "to-two" in second.output() and "to-two" not in world.broker.output()
+        assert get(world.audit.wait_for(action="mqtt-connect-accepted", client_id="to-two"), "server.port") == second.port
+    finally:
+        world.stop()
+        second.stop()
+
+
+def has_ipv6():
+    with socket.socket(socket.AF_INET6) as probe:
+        try:
+            probe.bind(("::1", 0))
+        except OSError:
+            return False
+    return True
+
+
+def test_signals_that_mean_nothing_here_do_no_harm(make_world):
+    world = make_world()
+    client = world.connected()
+    for number in (signal.SIGPIPE, signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP):
+        if number in ignored(world.proxy.process.pid):
+            world.proxy.signal(number)
+    client.ping()
+
+
+def ignored(pid):
+    with open(f"/proc/{pid}/status", encoding="ascii") as file:
+        fields = dict(line.split(":\t", 1) for line in file if ":\t" in line)
+    mask = int(fields["SigIgn"], 16) | int(fields["SigCgt"], 16)
+    return {number for number in signal.Signals if mask >> (number - 1) & 1}
+
+
+def test_workers_share_the_connections(make_world):
+    world = make_world(configuration={"workers": 4})
+    clients = [world.connected() for _ in range(60)]
+    for client in clients:
+        client.ping()
+    threads = os.listdir(f"/proc/{world.proxy.process.pid}/task")
+    assert len(threads) >= 6, "main, exporter and four workers"
+    wait_until(lambda: len(world.audit.all(action="mqtt-connect-accepted")) == 60, "60 connections in the audit")

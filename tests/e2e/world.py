@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A world: Mosquitto behind mqward, Redis beside it, and clients in front of both."""
+import itertools
+import os
+import shutil
+
+import raw
+from audit import Audit
+from peer import Client, FakeBroker, dial
+from servers import Mosquitto, Mqward, Redis, make_password_file, merge
+
+ALLOW_ALL = """\
+version: 1
+policy: allow-all
+mode: enforce
+identity:
+  - anonymous: {id: anonymous}
+rules:
+  - rule: all
+    who: everyone
+    allow: [publish, subscribe]
+    topics: ["#"]
+audit: {deny: all, allow: 0%, payload: hash}
+"""
+
+
+class World:
+    """broker, redis: True, False, or a dict of options for Mosquitto, Redis; broker may be "fake", too.
+    passwords: users of the password file "users". configuration: merged over the standard mqward.yaml."""
+
+    def __init__(self, folder, certs, policy=ALLOW_ALL, *, broker=True, redis=True, passwords=None, configuration=None,
+                 listeners=None, start=True):
+        self.folder, self.certs, self.policy = str(folder), certs, policy
+        self.counter = itertools.count(1)
+        self.audit = self.redis = self.broker = self.fake = self.proxy = None
+        self.clients = []
+        try:
+            self._start_broker(broker)
+            self._start_redis(redis)
+            self.proxy = Mqward(os.path.join(self.folder, "mqward"),
+                                self._configuration(listeners, configuration or {}, passwords), policy)
+            if passwords:
+                make_password_file(os.path.join(self.proxy.folder, "users.passwd"), passwords)
+            if start:
+                self.proxy.start()
+        except BaseException:
+            self.stop()
+            raise
+
+    def _start_broker(self, broker):
+        if broker == "fake":
+            self.fake = FakeBroker()
+            self.broker_port = self.fake.port
+        else:
+            self.broker = Mosquitto(os.path.join(self.folder, "broker"), **(broker if isinstance(broker, dict) else {}))
+            self.broker_port = self.broker.port
+            if broker:
+                self.broker.start()
+
+    def _start_redis(self, redis):
+        options = dict(redis) if isinstance(redis, dict) else {}
+        self.redis = Redis(os.path.join(self.folder, "redis"), **options)
+        if redis:
+            self.redis.start()
+        self.audit = Audit(self.redis.port, password=options.get("password"))
+
+    def _configuration(self, listeners, changes, passwords):
+        tls = {"certificate": self.certs.server[0], "key": self.certs.server[1], "client_certificate": "optional",
+               "client_ca": ["fleet"]}
+        base = {
+            "version": 1,
+            "workers": 2,
+            "policy": "policy.yaml",
+            "listeners": listeners or [
+                {"name": "plain", "address": "127.0.0.1:0", "plaintext": True},
+                {"name": "tls", "address": "127.0.0.1:0", "tls": tls},
+            ],
+            "upstreams": [{"name": "main", "address": f"127.0.0.1:{self.broker_port}",
+                           "timeouts": {"connect": "5s", "connack": "5s"}}],
+            "cas": {"fleet": self.certs.fleet_ca.path, "broker-ca": self.certs.broker_ca.path,
+                    "foreign": self.certs.foreign_ca.path},
+            "audit": {"directory": "audit", "fsync": "100ms", "ring": "1MiB",
+                      "sinks": [{"name": "siem", "redis": {"address": f"127.0.0.1:{self.redis.port}",
+                                                           "stream": "mqward:audit", "timeout": "2s"}}]},
+            "log": {"level": "debug", "format": "json"},
+            "drain": "1s",
+        }
+        if passwords:
+            base["password_files"] = {"users": "users.passwd"}
+        return merge(base, changes)
+
+    # ---- clients ----
+
+    def name(self, prefix="client"):
+        return f"{prefix}-{next(self.counter)}"
+
+    def client(self, version=raw.V5, *, listener=None, certificate=None, tls=False, context=None, **options):
+        """A connection to mqward on which nothing was sent yet. TLS when asked for or with a certificate."""
+        tls = tls or certificate is not None or context is not None
+        if tls and context is None:
+            context = self.certs.context(certificate)
+        port = self.proxy.ports[listener or ("tls" if tls else "plain")]
+        client = Client(dial(("127.0.0.1", port), context if tls else None, **options), version)
+        self.clients.append(client)
+        return client
+
+    def connected(self, client_id=None, version=raw.V5, *, listener=None, certificate=None, tls=False, **options):
+        """A client after its CONNACK."""
+        client = self.client(version, listener=listener, certificate=certificate, tls=tls)
+        client.connect(self.name() if client_id is None else client_id, **options)
+        return client
+
+    def direct(self, client_id=None, version=raw.V5, **options):
+        """A client of the broker itself, past mqward."""
+        client = Client(dial(("127.0.0.1", self.broker_port)), version)
+        self.clients.append(client)
+        client.connect(self.name("direct") if client_id is None else client_id, **options)
+        return client
+
+    def observer(self, *filters, qos=0):
+        """A client of the broker itself that sees what arrives there."""
+        observer = self.direct()
+        observer.subscribe(*(filters or ("#",)), *(("zz/marker/#",) if filters else ()), qos=qos)
+        return observer
+
+    def arrived(self, observer, *senders):
+        """What the observer has got once all that the senders sent has been dealt with."""
+        for sender in senders:
+            sender.ping()
+        marker = f"zz/marker/{next(self.counter)}"
+        with self.direct() as control:
+            control.publish(marker, qos=1)
+            return observer.messages_until(marker)
+
+    def line(self, text, occurrence=1):
+        """Where the policy says text: "policy.yaml:12"."""
+        lines = [number for number, line in enumerate(self.policy.splitlines(), 1) if text in line]
+        return f"policy.yaml:{lines[occurrence - 1]}"
+
+    # ---- end ----
+
+    def check(self):
+        if self.proxy and self.proxy.process and not getattr(self, "killed", False):
+            self.proxy.check()
+
+    def stop(self):
+        """Ends all; fails if mqward does not end well. Idempotent."""
+        for client in self.clients:
+            client.abort()
+        self.clients = []
+        for peer in self.fake.peers if self.fake else ():
+            peer.abort()
+        try:
+            if self.proxy:
+                self.proxy.finish()
+        finally:
+            for server in (self.proxy, self.fake, self.broker, self.redis):
+                if server:
+                    server.stop()
+
+    def remove(self):
+        shutil.rmtree(self.folder, ignore_errors=True)
