@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A micro-benchmark: a piece of a message's path, run many times. micro.c measures, micro_subjects.c is what
+ * is measured. */
+#ifndef MQWARD_BENCH_MICRO_H
+#define MQWARD_BENCH_MICRO_H
+
+#include <stddef.h>
+
+struct micro_subject {
+    char name[48];
+    /* Does it count times. It asserts what comes out, so that nothing is measured that does not work. */
+    void (*run)(void *context, size_t count);
+    /* Between two runs, not measured; NULL: nothing to do. */
+    void (*rest)(void *context);
+    void (*destroy)(void *context);
+    void *context;
+    size_t count; /* of one run */
+};
+
+/* Fills subjects (room for max) with all that there is: the codec, the ring, and two decisions for each
+ * policy file. Returns how many; prints why and exits if a policy can't be loaded. */
+size_t micro_subjects(struct micro_subject *subjects, size_t max, char *const *policies, size_t policy_count);
+
+#endif

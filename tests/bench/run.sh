@@ -1,0 +1,12 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# Builds the release preset if need be and runs the benchmark; the arguments are bench.py's (--help shows them).
+set -eu
+root=$(cd "$(dirname "$0")/../.." && pwd)
+build=${MQWARD_BUILD:-$root/build/release}
+
+if [ ! -f "$build/CMakeCache.txt" ]; then
+    cmake -S "$root" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo
+fi
+cmake --build "$build" -j "$(nproc)" >&2
+exec /usr/bin/python3 "$root/tests/bench/bench.py" --build "$build" "$@"
