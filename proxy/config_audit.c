@@ -13,29 +13,9 @@
 /* Redis */
 
 #define REDIS(field) offsetof(struct config_redis, field)
-#define TLS(field) offsetof(struct config_upstream_tls, field)
 
 static const struct keyword redis_tls_table[] = {
-    {.name = "ca",
-        .set = config_set_ca,
-        .offset = TLS(ca),
-        .value = "name from `cas`",
-        .help = "CA that the server's certificate is verified against. Without it, the system's."},
-    {.name = "server_name",
-        .set = config_set_server_name,
-        .offset = TLS(server_name),
-        .value = "host name or IP address",
-        .help = "Name asked for (SNI) and expected in the certificate. Without it, the host of the address."},
-    {.name = "certificate",
-        .set = config_set_path,
-        .offset = TLS(certificate),
-        .value = "path",
-        .help = "mqward's client certificate for Redis (PEM)."},
-    {.name = "key",
-        .set = config_set_path,
-        .offset = TLS(key),
-        .value = "path",
-        .help = "Its private key (PEM)."},
+    CONFIG_CLIENT_TLS_KEYWORDS,
     {0},
 };
 

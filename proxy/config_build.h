@@ -86,4 +86,29 @@ struct config_unique {
 size_t config_check_unique(
     struct keyword_context *context, struct config_unique *items, size_t count, const char *what);
 
+/* The rows that the TLS of every connection has that mqward opens (struct config_upstream_tls). */
+/* clang-format off */
+#define CONFIG_CLIENT_TLS_KEYWORDS \
+    {.name = "ca", \
+        .set = config_set_ca, \
+        .offset = offsetof(struct config_upstream_tls, ca), \
+        .value = "name from `cas`", \
+        .help = "CA that the server's certificate is verified against. Without it, the system's."}, \
+    {.name = "server_name", \
+        .set = config_set_server_name, \
+        .offset = offsetof(struct config_upstream_tls, server_name), \
+        .value = "host name or IP address", \
+        .help = "Name asked for (SNI) and expected in the certificate. Without it, the host of the address."}, \
+    {.name = "certificate", \
+        .set = config_set_path, \
+        .offset = offsetof(struct config_upstream_tls, certificate), \
+        .value = "path", \
+        .help = "mqward's client certificate for this server (PEM)."}, \
+    {.name = "key", \
+        .set = config_set_path, \
+        .offset = offsetof(struct config_upstream_tls, key), \
+        .value = "path", \
+        .help = "Its private key (PEM)."}
+/* clang-format on */
+
 #endif

@@ -6,32 +6,11 @@
 #define MS_HOUR 3600000
 #define PACKET_MAX 268435460 /* MQTT: 268,435,455 bytes after a fixed header of 5 [MQTT 5.0, 2.1.4] */
 
-#define TLS(field) offsetof(struct config_upstream_tls, field)
-
 static const struct keyword upstream_tls_table[] = {
-    {.name = "ca",
-        .set = config_set_ca,
-        .offset = TLS(ca),
-        .value = "name from `cas`",
-        .help = "CA that the broker's certificate is verified against. Without it, the system's."},
-    {.name = "server_name",
-        .set = config_set_server_name,
-        .offset = TLS(server_name),
-        .value = "host name or IP address",
-        .help = "Name asked for (SNI) and expected in the certificate. Without it, the host of the address."},
-    {.name = "certificate",
-        .set = config_set_path,
-        .offset = TLS(certificate),
-        .value = "path",
-        .help = "mqward's client certificate for this broker (PEM)."},
-    {.name = "key",
-        .set = config_set_path,
-        .offset = TLS(key),
-        .value = "path",
-        .help = "Its private key (PEM)."},
+    CONFIG_CLIENT_TLS_KEYWORDS,
     {.name = "verify",
         .set = keyword_set_boolean,
-        .offset = TLS(verify),
+        .offset = offsetof(struct config_upstream_tls, verify),
         .default_text = "true",
         .help = "`false` accepts any certificate: whoever can redirect the connection reads everything."},
     {0},

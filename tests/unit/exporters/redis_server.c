@@ -220,3 +220,20 @@ void redis_push(struct exporter *exporter, uint64_t first, uint64_t count)
     }
     exporter_wake(exporter);
 }
+
+void redis_fixture_open(struct redis_fixture *fixture, const char *extra)
+{
+    *fixture = (struct redis_fixture){.server = {.process = 0}};
+    redis_server_start(&fixture->server, extra);
+    directory_make(fixture->path);
+    fixture->redis = redis_sink_settings(&fixture->server);
+    fixture->settings = directory_settings(fixture->path);
+    fixture->settings.redis = &fixture->redis;
+    fixture->settings.redis_count = 1;
+}
+
+void redis_fixture_close(struct redis_fixture *fixture)
+{
+    redis_server_end(&fixture->server);
+    directory_remove(fixture->path);
+}

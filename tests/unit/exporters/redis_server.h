@@ -44,4 +44,14 @@ struct exporter_redis redis_sink_settings(const struct redis_server *server);
 struct exporter *redis_exporter_open(const struct exporter_settings *settings);
 void redis_push(struct exporter *exporter, uint64_t first, uint64_t count);
 
+/* One server, one directory, one sink: what most tests begin with. */
+struct redis_fixture {
+    struct redis_server server;
+    char path[DIRECTORY_MAX];
+    struct exporter_redis redis;
+    struct exporter_settings settings;
+};
+void redis_fixture_open(struct redis_fixture *fixture, const char *extra);
+void redis_fixture_close(struct redis_fixture *fixture);
+
 #endif

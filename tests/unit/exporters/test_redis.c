@@ -11,40 +11,15 @@
 
 #define KEY "mqward:audit"
 
-/* One server, one directory, one sink: what most tests here begin with. */
-struct fixture {
-    struct redis_server server;
-    char path[DIRECTORY_MAX];
-    struct exporter_redis redis;
-    struct exporter_settings settings;
-};
-
-static void fixture_open(struct fixture *fixture, const char *extra)
-{
-    *fixture = (struct fixture){.server = {.process = 0}};
-    redis_server_start(&fixture->server, extra);
-    directory_make(fixture->path);
-    fixture->redis = redis_sink_settings(&fixture->server);
-    fixture->settings = directory_settings(fixture->path);
-    fixture->settings.redis = &fixture->redis;
-    fixture->settings.redis_count = 1;
-}
-
-static void fixture_close(struct fixture *fixture)
-{
-    redis_server_end(&fixture->server);
-    directory_remove(fixture->path);
-}
-
-static size_t users(struct fixture *fixture)
+static size_t users(struct redis_fixture *fixture)
 {
     return redis_users(&fixture->server, KEY, NULL);
 }
 
 Test(redis, events_are_in_the_stream_well_within_a_second)
 {
-    struct fixture fixture;
-    fixture_open(&fixture, "");
+    struct redis_fixture fixture;
+    redis_fixture_open(&fixture, "");
     struct exporter *exporter = redis_exporter_open(&fixture.settings);
     redis_push(exporter, 0, 1);
     WAIT_FOR(redis_length(&fixture.server, KEY) == 1);
@@ -62,15 +37,15 @@ Test(redis, events_are_in_the_stream_well_within_a_second)
     cr_expect_eq(number_at(json_array_get(documents, 3), "event.sequence"), 4);
     json_decref(documents);
     exporter_close(exporter, 5000);
-    fixture_close(&fixture);
+    redis_fixture_close(&fixture);
 }
 
 Test(redis, many_events_arrive_once_and_in_order)
 {
-    struct fixture fixture;
+    struct redis_fixture fixture;
     size_t duplicates, index;
     json_t *document;
-    fixture_open(&fixture, "");
+    redis_fixture_open(&fixture, "");
     struct exporter *exporter = redis_exporter_open(&fixture.settings);
     redis_push(exporter, 0, 5000); /* five windows */
     exporter_close(exporter, 10000);
@@ -80,14 +55,14 @@ Test(redis, many_events_arrive_once_and_in_order)
     json_array_foreach(documents, index, document)
         cr_assert_eq(number_at(document, "event.sequence"), (int64_t)index + 1);
     json_decref(documents);
-    fixture_close(&fixture);
+    redis_fixture_close(&fixture);
 }
 
 Test(redis, the_id_of_an_entry_is_the_sealed_millisecond_and_the_sequence)
 {
-    struct fixture fixture;
+    struct redis_fixture fixture;
     char id[64] = "";
-    fixture_open(&fixture, "");
+    redis_fixture_open(&fixture, "");
     struct exporter *exporter = redis_exporter_open(&fixture.settings);
     redis_push(exporter, 0, 3);
     exporter_close(exporter, 5000);
@@ -95,26 +70,26 @@ Test(redis, the_id_of_an_entry_is_the_sealed_millisecond_and_the_sequence)
     cr_assert_str_eq(strchr(id, '-'), "-3", "%s", id);
     uint64_t ms = strtoull(id, NULL, 10), now = clock_wall_us() / 1000;
     cr_assert(ms <= now && now - ms < 60000);
-    fixture_close(&fixture);
+    redis_fixture_close(&fixture);
 }
 
 Test(redis, the_stream_is_trimmed_about_its_maximum)
 {
-    struct fixture fixture;
-    fixture_open(&fixture, "--stream-node-max-entries 10");
+    struct redis_fixture fixture;
+    redis_fixture_open(&fixture, "--stream-node-max-entries 10");
     fixture.redis.max_length = 100;
     struct exporter *exporter = redis_exporter_open(&fixture.settings);
     redis_push(exporter, 0, 1000);
     exporter_close(exporter, 10000);
     long length = redis_length(&fixture.server, KEY);
     cr_assert(length >= 100 && length < 130, "%ld", length);
-    fixture_close(&fixture);
+    redis_fixture_close(&fixture);
 }
 
 Test(redis, a_unix_socket_and_another_database_and_field_name_work)
 {
-    struct fixture fixture;
-    fixture_open(&fixture, "");
+    struct redis_fixture fixture;
+    redis_fixture_open(&fixture, "");
     fixture.redis.host = fixture.server.socket;
     fixture.redis.database = 3;
     struct exporter *exporter = redis_exporter_open(&fixture.settings);
@@ -122,28 +97,28 @@ Test(redis, a_unix_socket_and_another_database_and_field_name_work)
     exporter_close(exporter, 5000);
     cr_assert_eq(strtol(redis_command(&fixture.server, "-n 3 XLEN " KEY), NULL, 10), 10);
     cr_assert_eq(redis_length(&fixture.server, KEY), 0);
-    fixture_close(&fixture);
+    redis_fixture_close(&fixture);
 }
 
 Test(redis, a_host_name_is_looked_up)
 {
-    struct fixture fixture;
-    fixture_open(&fixture, "");
+    struct redis_fixture fixture;
+    redis_fixture_open(&fixture, "");
     fixture.redis.host = "localhost";
     struct exporter *exporter = redis_exporter_open(&fixture.settings);
     redis_push(exporter, 0, 10);
     exporter_close(exporter, 10000);
     cr_assert_eq(users(&fixture), 10);
-    fixture_close(&fixture);
+    redis_fixture_close(&fixture);
 }
 
 /* ---- the cursor ---- */
 
 Test(redis, the_next_run_goes_on_where_the_last_one_was_confirmed)
 {
-    struct fixture fixture;
+    struct redis_fixture fixture;
     size_t duplicates;
-    fixture_open(&fixture, "");
+    redis_fixture_open(&fixture, "");
     fixture.redis.shared = true; /* so that a resend would be seen */
     for (uint64_t run = 0; run < 3; run++) {
         struct exporter *exporter = redis_exporter_open(&fixture.settings);
@@ -152,10 +127,10 @@ Test(redis, the_next_run_goes_on_where_the_last_one_was_confirmed)
     }
     cr_assert_eq(redis_users(&fixture.server, KEY, &duplicates), 300);
     cr_assert_eq(duplicates, 0);
-    fixture_close(&fixture);
+    redis_fixture_close(&fixture);
 }
 
-static void forget_cursor(const struct fixture *fixture, const char *text)
+static void forget_cursor(const struct redis_fixture *fixture, const char *text)
 {
     char file[256];
 
@@ -170,11 +145,11 @@ static void forget_cursor(const struct fixture *fixture, const char *text)
 
 Test(redis, without_a_good_cursor_all_is_sent_again_and_recognised)
 {
-    struct fixture fixture;
+    struct redis_fixture fixture;
     size_t duplicates;
     static const char *const cursors[] = {NULL, "", "garbage\n",
         "mqward-cursor 1 ffffffffffffffff 1 10 0000000000000000\n", "mqward-cursor 1 0000000000000000 0 0\n"};
-    fixture_open(&fixture, "");
+    redis_fixture_open(&fixture, "");
     struct exporter *exporter = redis_exporter_open(&fixture.settings);
     redis_push(exporter, 0, 1500);
     exporter_close(exporter, 10000);
@@ -186,16 +161,16 @@ Test(redis, without_a_good_cursor_all_is_sent_again_and_recognised)
         cr_assert_eq(redis_users(&fixture.server, KEY, &duplicates), 1501 + i);
         cr_assert_eq(duplicates, 0, "they were in the stream under their IDs");
     }
-    fixture_close(&fixture);
+    redis_fixture_close(&fixture);
 }
 
 /* ---- "equal or smaller" that does not mean delivered ---- */
 
 Test(redis, an_id_refused_because_the_stream_is_ahead_is_sent_with_another)
 {
-    struct fixture fixture;
+    struct redis_fixture fixture;
     size_t duplicates;
-    fixture_open(&fixture, "");
+    redis_fixture_open(&fixture, "");
     redis_command(&fixture.server, "XADD " KEY " 9999999999999-0 event '{}'"); /* the year 2286 */
     struct exporter *exporter = redis_exporter_open(&fixture.settings);
     redis_push(exporter, 0, 1200);
@@ -203,14 +178,14 @@ Test(redis, an_id_refused_because_the_stream_is_ahead_is_sent_with_another)
     cr_assert_eq(
         redis_users(&fixture.server, KEY, &duplicates), 1200, "nothing is taken for delivered that was not");
     cr_assert_eq(duplicates, 0);
-    fixture_close(&fixture);
+    redis_fixture_close(&fixture);
 }
 
 Test(redis, an_entry_of_somebody_else_under_our_id_is_not_taken_for_ours)
 {
-    struct fixture fixture;
+    struct redis_fixture fixture;
     char id[64] = "";
-    fixture_open(&fixture, "");
+    redis_fixture_open(&fixture, "");
     struct exporter *exporter = redis_exporter_open(&fixture.settings);
     redis_push(exporter, 0, 1);
     exporter_close(exporter, 10000);
@@ -221,14 +196,14 @@ Test(redis, an_entry_of_somebody_else_under_our_id_is_not_taken_for_ours)
     exporter = redis_exporter_open(&fixture.settings);
     exporter_close(exporter, 10000);
     cr_assert_eq(users(&fixture), 1);
-    fixture_close(&fixture);
+    redis_fixture_close(&fixture);
 }
 
 Test(redis, the_documented_user_may_do_all_that_is_needed)
 {
-    struct fixture fixture;
+    struct redis_fixture fixture;
     size_t duplicates;
-    fixture_open(&fixture, "");
+    redis_fixture_open(&fixture, "");
     redis_command(&fixture.server, "ACL SETUSER mqward on '>pass word' resetkeys '~mqward:*' resetchannels "
                                    "nocommands +xadd +xrange +ping +select");
     fixture.redis.username = "mqward";
@@ -242,14 +217,14 @@ Test(redis, the_documented_user_may_do_all_that_is_needed)
     exporter_close(exporter, 10000);
     cr_assert_eq(redis_users(&fixture.server, KEY, &duplicates), 101);
     cr_assert_eq(duplicates, 0);
-    fixture_close(&fixture);
+    redis_fixture_close(&fixture);
 }
 
 Test(redis, a_user_that_may_not_read_back_gets_duplicates_and_no_loss)
 {
-    struct fixture fixture;
+    struct redis_fixture fixture;
     size_t duplicates;
-    fixture_open(&fixture, "");
+    redis_fixture_open(&fixture, "");
     redis_command(&fixture.server,
         "ACL SETUSER mqward on '>p' resetkeys '%%W~mqward:*' resetchannels nocommands +xadd +ping");
     fixture.redis.username = "mqward";
@@ -263,5 +238,5 @@ Test(redis, a_user_that_may_not_read_back_gets_duplicates_and_no_loss)
     exporter_close(exporter, 10000);
     cr_assert_eq(redis_users(&fixture.server, KEY, &duplicates), 50);
     cr_assert_eq(duplicates, 50);
-    fixture_close(&fixture);
+    redis_fixture_close(&fixture);
 }

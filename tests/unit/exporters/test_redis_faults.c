@@ -17,30 +17,6 @@
 
 #define KEY "mqward:audit"
 
-struct fixture {
-    struct redis_server server;
-    char path[DIRECTORY_MAX];
-    struct exporter_redis redis;
-    struct exporter_settings settings;
-};
-
-static void fixture_open(struct fixture *fixture, const char *extra)
-{
-    *fixture = (struct fixture){.server = {.process = 0}};
-    redis_server_start(&fixture->server, extra);
-    directory_make(fixture->path);
-    fixture->redis = redis_sink_settings(&fixture->server);
-    fixture->settings = directory_settings(fixture->path);
-    fixture->settings.redis = &fixture->redis;
-    fixture->settings.redis_count = 1;
-}
-
-static void fixture_close(struct fixture *fixture)
-{
-    redis_server_end(&fixture->server);
-    directory_remove(fixture->path);
-}
-
 static uint64_t events(struct exporter *exporter)
 {
     struct exporter_status status;
@@ -58,7 +34,7 @@ static uint32_t sinks_up(struct exporter *exporter)
 }
 
 /* All of count users are there, none twice, and the stream says once that the sink was down and up. */
-static void check_outage(struct fixture *fixture, size_t count)
+static void check_outage(struct redis_fixture *fixture, size_t count)
 {
     size_t duplicates;
 
@@ -70,8 +46,8 @@ static void check_outage(struct fixture *fixture, size_t count)
 
 Test(redis_faults, a_killed_server_with_aof_gets_all_when_it_is_back)
 {
-    struct fixture fixture;
-    fixture_open(&fixture, "--appendonly yes --appendfsync always");
+    struct redis_fixture fixture;
+    redis_fixture_open(&fixture, "--appendonly yes --appendfsync always");
     struct exporter *exporter = redis_exporter_open(&fixture.settings);
     redis_push(exporter, 0, 100);
     WAIT_FOR(redis_length(&fixture.server, KEY) >= 100);
@@ -83,13 +59,13 @@ Test(redis_faults, a_killed_server_with_aof_gets_all_when_it_is_back)
     WAIT_FOR(sinks_up(exporter) == 1);
     exporter_close(exporter, 20000);
     check_outage(&fixture, 2000);
-    fixture_close(&fixture);
+    redis_fixture_close(&fixture);
 }
 
 Test(redis_faults, a_server_that_is_not_there_yet_gets_all_later)
 {
-    struct fixture fixture;
-    fixture_open(&fixture, "");
+    struct redis_fixture fixture;
+    redis_fixture_open(&fixture, "");
     redis_server_kill(&fixture.server);
     struct exporter *exporter = redis_exporter_open(&fixture.settings);
     redis_push(exporter, 0, 200);
@@ -98,14 +74,14 @@ Test(redis_faults, a_server_that_is_not_there_yet_gets_all_later)
     WAIT_FOR(sinks_up(exporter) == 1);
     exporter_close(exporter, 10000);
     check_outage(&fixture, 200);
-    fixture_close(&fixture);
+    redis_fixture_close(&fixture);
 }
 
 Test(redis_faults, a_wrong_password_keeps_all_until_it_is_corrected)
 {
-    struct fixture fixture;
+    struct redis_fixture fixture;
     setenv("REDISCLI_AUTH", "secret", 1);
-    fixture_open(&fixture, "--requirepass secret");
+    redis_fixture_open(&fixture, "--requirepass secret");
     fixture.redis.password = "other";
     struct exporter *exporter = redis_exporter_open(&fixture.settings);
     redis_push(exporter, 0, 200);
@@ -116,7 +92,7 @@ Test(redis_faults, a_wrong_password_keeps_all_until_it_is_corrected)
     WAIT_FOR(sinks_up(exporter) == 1);
     exporter_close(exporter, 10000);
     check_outage(&fixture, 200);
-    fixture_close(&fixture);
+    redis_fixture_close(&fixture);
 }
 
 static void check_no_secret(void *argument, struct view line, const struct record_head *head)
@@ -130,9 +106,9 @@ static void check_no_secret(void *argument, struct view line, const struct recor
 
 Test(redis_faults, a_server_that_repeats_the_password_does_not_get_it_into_the_trail)
 {
-    struct fixture fixture;
+    struct redis_fixture fixture;
     bool down = false;
-    fixture_open(
+    redis_fixture_open(
         &fixture, "--rename-command AUTH NO-SUCH-NAME"); /* it says: unknown command, with args ... */
     fixture.redis.username = "mqward";
     fixture.redis.password = "s3cret-of-redis";
@@ -142,13 +118,13 @@ Test(redis_faults, a_server_that_repeats_the_password_does_not_get_it_into_the_t
     exporter_close(exporter, 0);
     directory_lines(fixture.path, check_no_secret, &down);
     cr_assert(down);
-    fixture_close(&fixture);
+    redis_fixture_close(&fixture);
 }
 
 Test(redis_faults, a_server_out_of_memory_gets_all_when_it_has_memory)
 {
-    struct fixture fixture;
-    fixture_open(&fixture, "--maxmemory-policy noeviction");
+    struct redis_fixture fixture;
+    redis_fixture_open(&fixture, "--maxmemory-policy noeviction");
     struct exporter *exporter = redis_exporter_open(&fixture.settings);
     redis_push(exporter, 0, 100);
     WAIT_FOR(redis_length(&fixture.server, KEY) == 100);
@@ -160,14 +136,14 @@ Test(redis_faults, a_server_out_of_memory_gets_all_when_it_has_memory)
     WAIT_FOR(sinks_up(exporter) == 1);
     exporter_close(exporter, 10000);
     check_outage(&fixture, 600);
-    fixture_close(&fixture);
+    redis_fixture_close(&fixture);
 }
 
 Test(redis_faults, a_read_only_replica_gets_nothing_and_all_once_it_is_the_master)
 {
-    struct fixture fixture;
+    struct redis_fixture fixture;
     struct redis_server master = {.process = 0};
-    fixture_open(&fixture, "");
+    redis_fixture_open(&fixture, "");
     redis_server_start(&master, "");
     redis_command(&fixture.server, "REPLICAOF 127.0.0.1 %u", master.port);
     WAIT_FOR(strstr(redis_command(&fixture.server, "INFO replication"), "master_link_status:up") != NULL);
@@ -179,13 +155,13 @@ Test(redis_faults, a_read_only_replica_gets_nothing_and_all_once_it_is_the_maste
     exporter_close(exporter, 10000);
     check_outage(&fixture, 300);
     redis_server_end(&master);
-    fixture_close(&fixture);
+    redis_fixture_close(&fixture);
 }
 
 Test(redis_faults, a_key_of_another_type_keeps_all_until_it_is_gone)
 {
-    struct fixture fixture;
-    fixture_open(&fixture, "");
+    struct redis_fixture fixture;
+    redis_fixture_open(&fixture, "");
     redis_command(&fixture.server, "SET " KEY " x");
     struct exporter *exporter = redis_exporter_open(&fixture.settings);
     redis_push(exporter, 0, 300);
@@ -194,14 +170,14 @@ Test(redis_faults, a_key_of_another_type_keeps_all_until_it_is_gone)
     WAIT_FOR(sinks_up(exporter) == 1);
     exporter_close(exporter, 10000);
     check_outage(&fixture, 300);
-    fixture_close(&fixture);
+    redis_fixture_close(&fixture);
 }
 
 Test(redis_faults, a_hung_server_stalls_neither_the_journal_nor_another_sink)
 {
-    struct fixture fixture;
+    struct redis_fixture fixture;
     struct redis_server other = {.process = 0};
-    fixture_open(&fixture, "");
+    redis_fixture_open(&fixture, "");
     redis_server_start(&other, "");
     struct exporter_redis sinks[2] = {fixture.redis, redis_sink_settings(&other)};
     sinks[0].timeout_ms = 500;
@@ -226,14 +202,14 @@ Test(redis_faults, a_hung_server_stalls_neither_the_journal_nor_another_sink)
     exporter_close(exporter, 10000);
     check_outage(&fixture, 1010);
     redis_server_end(&other);
-    fixture_close(&fixture);
+    redis_fixture_close(&fixture);
 }
 
 Test(redis_faults, the_quota_full_of_unconfirmed_events_stops_the_rings_until_the_sink_is_back)
 {
-    struct fixture fixture;
+    struct redis_fixture fixture;
     struct exporter_status status;
-    fixture_open(&fixture, "");
+    redis_fixture_open(&fixture, "");
     fixture.settings.quota_bytes = JOURNAL_QUOTA_MIN;
     fixture.settings.ring_bytes = 8 * 1024 * 1024;
     kill(fixture.server.process, SIGSTOP);
@@ -251,7 +227,7 @@ Test(redis_faults, the_quota_full_of_unconfirmed_events_stops_the_rings_until_th
     size_t duplicates;
     cr_assert_eq(redis_users(&fixture.server, KEY, &duplicates), 3000);
     cr_assert_eq(duplicates, 0);
-    fixture_close(&fixture);
+    redis_fixture_close(&fixture);
 }
 
 /* ---- nonsense ---- */
