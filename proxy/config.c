@@ -222,8 +222,9 @@ static const struct keyword config_table[] = {
         .offset = CONFIG(drain_ms),
         .default_text = "10s",
         .maximum = MS_HOUR,
-        .help = "How long a stop (SIGTERM, SIGINT) waits for what is under way to be sent and for sinks to "
-                "confirm."},
+        .help =
+            "How long a stop (SIGTERM, SIGINT) waits for what is under way to be sent. Sinks then have two "
+            "seconds more to confirm; the journal keeps the rest."},
     {0},
 };
 
