@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -20,17 +21,32 @@
 #include "event.h"
 
 #define ARGUMENTS_MAX 64
+#define ATTEMPTS 10 /* to start: ports may be taken between our look and its bind */
 
-static uint16_t free_port(void)
+static bool port_is_free(uint16_t port)
 {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t length = sizeof(address);
+    struct sockaddr_in address = {
+        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     int descriptor = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-    cr_assert(descriptor != -1 && bind(descriptor, (struct sockaddr *)&address, length) == 0);
-    cr_assert_eq(getsockname(descriptor, (struct sockaddr *)&address, &length), 0);
+    cr_assert_neq(descriptor, -1);
+    bool is_free = bind(descriptor, (struct sockaddr *)&address, sizeof(address)) == 0;
     close(descriptor);
-    return ntohs(address.sin_port);
+    return is_free;
+}
+
+/* Below the ephemeral range, so that no outgoing connection takes the port before redis-server has it. */
+static uint16_t free_port(void)
+{
+    for (unsigned attempt = 0; attempt < 1000; attempt++) {
+        uint16_t port;
+        cr_assert_eq(getrandom(&port, sizeof(port), 0), sizeof(port));
+        port = (uint16_t)(12000 + port % 20000);
+        if (port_is_free(port))
+            return port;
+    }
+    cr_assert_fail("no free port");
+    return 0;
 }
 
 _Noreturn static void run_server(const struct redis_server *server)
@@ -43,8 +59,8 @@ _Noreturn static void run_server(const struct redis_server *server)
     snprintf(fixed, sizeof(fixed),
         "redis-server --bind 127.0.0.1 --port %u --unixsocket %s --dir %s --save @ --daemonize no --loglevel "
         "warning "
-        "--logfile log %s",
-        server->port, server->socket, server->directory, server->extra);
+        "--logfile log --tls-port %u %s",
+        server->port, server->socket, server->directory, server->tls_port, server->extra);
     for (char *part = strtok_r(fixed, " ", &rest); part != NULL && count < ARGUMENTS_MAX - 1;
          part = strtok_r(NULL, " ", &rest))
         arguments[count++] = strcmp(part, "@") == 0 ? (char *)"" : part;
@@ -53,21 +69,32 @@ _Noreturn static void run_server(const struct redis_server *server)
     _exit(127);
 }
 
-void redis_server_restart(struct redis_server *server)
+/* Returns false if it ended before it answered: another process was quicker with one of the ports. */
+static bool try_start(struct redis_server *server)
 {
-    int status;
-
     server->process = fork();
     cr_assert_neq(server->process, -1);
     if (server->process == 0)
         run_server(server);
-    uint64_t until = clock_monotonic_ms() + 10000;
+    uint64_t until = clock_monotonic_ms() + 30000;
     while (strstr(redis_command(server, "PING"), "PONG") == NULL) {
-        cr_assert_eq(
-            waitpid(server->process, &status, WNOHANG), 0, "redis-server did not start; is it installed?");
-        cr_assert_lt(clock_monotonic_ms(), until, "redis-server did not answer within ten seconds");
+        int status;
+        if (waitpid(server->process, &status, WNOHANG) != 0)
+            return false;
+        cr_assert_lt(clock_monotonic_ms(), until, "redis-server did not answer within thirty seconds");
         usleep(10000);
     }
+    return true;
+}
+
+void redis_server_restart(struct redis_server *server)
+{
+    for (unsigned attempt = 0; attempt < ATTEMPTS; attempt++) {
+        if (try_start(server))
+            return;
+        usleep(200000);
+    }
+    cr_assert_fail("redis-server did not start; is it installed, and port %u free?", server->port);
 }
 
 void redis_server_start(struct redis_server *server, const char *extra)
@@ -75,9 +102,14 @@ void redis_server_start(struct redis_server *server, const char *extra)
     if (server->directory[0] == '\0')
         directory_make(server->directory);
     snprintf(server->socket, sizeof(server->socket), "%s/s", server->directory);
-    server->port = free_port();
     server->extra = extra;
-    redis_server_restart(server);
+    for (unsigned attempt = 0; attempt < ATTEMPTS; attempt++) {
+        server->port = free_port();
+        server->tls_port = server->tls ? free_port() : 0;
+        if (try_start(server))
+            return;
+    }
+    cr_assert_fail("redis-server did not start; is it installed?");
 }
 
 void redis_server_kill(struct redis_server *server)

@@ -13,6 +13,7 @@ struct redis_server {
     char directory[DIRECTORY_MAX];
     char socket[DIRECTORY_MAX + 16];
     uint16_t port; /* TCP, loopback */
+    bool tls;      /* wanted: listens on tls_port, too; the arguments for TLS are in extra */
     uint16_t tls_port;
     pid_t process;
     const char *extra; /* more arguments, separated by blanks */

@@ -95,12 +95,12 @@ static void fixture_open(struct fixture *fixture, const char *client_certificate
     directory_make(fixture->server.directory);
     const char *directory = fixture->server.directory;
     make_certificates(directory);
-    fixture->server.tls_port = (uint16_t)(20000 + getpid() % 20000);
+    fixture->server.tls = true;
     snprintf(fixture->extra, sizeof(fixture->extra),
-        "--tls-port %u --tls-cert-file %s/server.pem --tls-key-file %s/server.key --tls-ca-cert-file "
+        "--tls-cert-file %s/server.pem --tls-key-file %s/server.key --tls-ca-cert-file "
         "%s/authority.pem "
         "--tls-auth-clients %s",
-        fixture->server.tls_port, directory, directory, directory, client_certificates);
+        directory, directory, directory, client_certificates);
     redis_server_start(&fixture->server, fixture->extra);
     directory_make(fixture->path);
     snprintf(fixture->authority, sizeof(fixture->authority), "%s/authority.pem", directory);

@@ -23,7 +23,7 @@ void plain_fail(const char *file, int line, const char *condition, const char *f
 {
     va_list arguments;
 
-    fprintf(stderr, "%s:%d: %s", file, line, condition);
+    fprintf(stderr, "Assertion Failed: %s:%d: %s", file, line, condition);
     va_start(arguments, format);
     vfprintf(stderr, format, arguments);
     va_end(arguments);
@@ -66,11 +66,17 @@ static bool passes(const struct plain_test *test)
     pid_t child = fork();
     if (child == 0)
         run_here(test);
-    if (child < 0 || waitpid(child, &status, 0) != child)
+    if (child < 0 || waitpid(child, &status, 0) != child) {
+        perror("[FAIL] fork");
         return false;
-    if (signal != 0)
-        return WIFSIGNALED(status) && WTERMSIG(status) == signal;
-    return WIFEXITED(status) && WEXITSTATUS(status) == test->options.exit_code;
+    }
+    bool is_signal = WIFSIGNALED(status);
+    int end = is_signal ? WTERMSIG(status) : WEXITSTATUS(status);
+    bool is_meant = is_signal == (signal != 0) && end == (is_signal ? signal : test->options.exit_code);
+    if (!is_meant)
+        printf("[FAIL] %s/%s: ended with %s %d\n", test->suite, test->name, is_signal ? "signal" : "status",
+            end);
+    return is_meant;
 }
 
 int main(int count, char **arguments)
@@ -89,10 +95,8 @@ int main(int count, char **arguments)
         if (fnmatch(filter, name, 0) != 0)
             continue;
         tested++;
-        if (passes(test))
-            continue;
-        failing++;
-        printf("[FAIL] %s\n", name);
+        if (!passes(test))
+            failing++;
     }
     printf("[====] Tested: %u | Passing: %u | Failing: %u\n", tested, tested - failing, failing);
     return failing == 0 ? 0 : 1;
