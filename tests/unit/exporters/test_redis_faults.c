@@ -213,7 +213,7 @@ Test(redis_faults, the_quota_full_of_unconfirmed_events_stops_the_rings_until_th
     fixture.settings.quota_bytes = JOURNAL_QUOTA_MIN;
     fixture.settings.ring_bytes = 8 * 1024 * 1024;
     kill(fixture.server.process, SIGSTOP);
-    fixture.redis.timeout_ms = 300;
+    fixture.redis.timeout_ms = 2000; /* slower than any answer, even under a sanitizer on a busy machine */
     struct exporter *exporter = redis_exporter_open(&fixture.settings);
     redis_push(exporter, 0, 3000); /* about 3 MB of lines */
     WAIT_FOR((exporter_status(exporter, &status), status.blocked));
