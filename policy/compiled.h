@@ -109,7 +109,8 @@ struct policy_subject {
     uint32_t magic;
     const struct policy *policy; /* not owned; to catch a mix-up */
     enum policy_source source;
-    bool refused; /* monitor mode let it in */
+    enum dialect dialect; /* of the broker that its values' topics go to */
+    bool refused;         /* monitor mode let it in */
     struct view id;
     uint64_t unsafe;     /* slots whose value may not be used: bits */
     uint64_t *groups;    /* bits; in the same allocation, as are the values' views */

@@ -279,16 +279,18 @@ static bool is_brokers_own(const struct region *region)
 
 /* What can be said without looking at a rule. False if it decided. */
 static bool check_form(const struct policy *policy, const struct policy_request *request,
-    struct dialect_topic *topic, struct policy_verdict *verdict)
+    struct dialect_topic *topic, struct buffer *space, struct policy_verdict *verdict)
 {
     *topic = (struct dialect_topic){.topic = request->topic};
     verdict->envelope = whole_envelope;
-    if (request->operation == POLICY_RECEIVE)
-        return true;
-    if (!dialect_strip_name(request->dialect, request->topic, topic)) {
+    if (request->operation != POLICY_RECEIVE &&
+        !dialect_strip_name(request->dialect, request->topic, topic)) {
         verdict->reason = REASON_topic_name_invalid;
         return false;
     }
+    topic->topic = dialect_read_name(request->dialect, topic->topic, space);
+    if (request->operation == POLICY_RECEIVE)
+        return true;
     uint64_t limit = policy->settings.limit_topic_levels;
     if (limit != 0 && topic_levels(topic->topic) > limit) {
         verdict->reason = REASON_topic_too_deep;
@@ -302,8 +304,9 @@ void policy_decide(const struct policy *policy, const struct policy_subject *sub
 {
     assert(policy->magic == POLICY_MAGIC && subject->magic == SUBJECT_MAGIC && subject->policy == policy);
     struct dialect_topic topic;
+    struct buffer space = {0};
     *verdict = (struct policy_verdict){0};
-    if (check_form(policy, request, &topic, verdict)) {
+    if (check_form(policy, request, &topic, &space, verdict)) {
         struct region region;
         struct rule_hits hits;
         unsigned verb = operation_verb(request->operation);
@@ -322,5 +325,6 @@ void policy_decide(const struct policy *policy, const struct policy_subject *sub
         rule_hits_release(&hits);
         conclude(&tally, verdict);
     }
+    buffer_release(&space);
     verdict_apply_monitor(policy, verdict);
 }

@@ -143,3 +143,50 @@ bool dialect_strip_name(enum dialect dialect, struct view name, struct dialect_t
 {
     return strip(dialect, name, true, out);
 }
+
+/* ---- dots ----
+ * RabbitMQ joins the levels of a topic by dots before it routes, and Artemis before ARTEMIS-4532 does the
+ * same: a dot that the client wrote is a separator like any other then. ActiveMQ Classic swaps dots and
+ * slashes, which keeps them apart. */
+
+bool dialect_reads_dots(enum dialect dialect)
+{
+    return dialect == DIALECT_RABBITMQ || dialect == DIALECT_ARTEMIS;
+}
+
+static bool has_any(struct view text, bool stars)
+{
+    return text.length > 0 && (memchr(text.data, '.', text.length) != NULL ||
+                                  (stars && memchr(text.data, '*', text.length) != NULL));
+}
+
+static struct view with_slashes(struct view text, struct buffer *space)
+{
+    size_t before = buffer_length(space);
+    buffer_append(space, text);
+    uint8_t *copy = space->data + space->start + before;
+    for (size_t i = 0; i < text.length; i++) {
+        if (copy[i] == '.')
+            copy[i] = '/';
+    }
+    return view_of(copy, text.length);
+}
+
+struct view dialect_read_name(enum dialect dialect, struct view name, struct buffer *space)
+{
+    return dialect_reads_dots(dialect) && has_any(name, false) ? with_slashes(name, space) : name;
+}
+
+struct view dialect_read_filter(enum dialect dialect, struct view filter, struct buffer *space)
+{
+    if (!dialect_reads_dots(dialect) || !has_any(filter, true))
+        return filter;
+    struct view read = with_slashes(filter, space);
+    uint8_t *copy = (uint8_t *)(uintptr_t)read.data;
+    for (size_t i = 0; i < read.length; i++) {
+        bool alone = (i == 0 || copy[i - 1] == '/') && (i + 1 == read.length || copy[i + 1] == '/');
+        if (copy[i] == '*' && alone)
+            copy[i] = '+';
+    }
+    return read;
+}

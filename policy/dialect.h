@@ -3,7 +3,7 @@
 #ifndef MQWARD_POLICY_DIALECT_H
 #define MQWARD_POLICY_DIALECT_H
 
-#include "base/view.h"
+#include "base/buffer.h"
 
 enum dialect {
     DIALECT_MOSQUITTO,
@@ -42,5 +42,12 @@ int dialect_parse(struct view name);
 bool dialect_strip_filter(enum dialect dialect, struct view filter, struct dialect_topic *out);
 /* The same for the topic name of a PUBLISH ($delayed/<seconds>/...). */
 bool dialect_strip_name(enum dialect dialect, struct view name, struct dialect_topic *out);
+
+/* Does '.' separate levels for the broker as '/' does, and '*' stand for one level as '+' does? */
+bool dialect_reads_dots(enum dialect dialect);
+/* A stripped topic as the broker reads it: dots as slashes, and in a filter a level "*" as "+". Itself where
+ * there is nothing to read otherwise, else written to space (appended). */
+struct view dialect_read_name(enum dialect dialect, struct view name, struct buffer *space);
+struct view dialect_read_filter(enum dialect dialect, struct view filter, struct buffer *space);
 
 #endif

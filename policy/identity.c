@@ -38,10 +38,14 @@ static void free_values(struct policy_subject *subject)
     }
 }
 
-/* A value that is there but not safe is not kept: nothing can be filled with it by accident. */
+/* A value that is there but not safe is not kept: nothing can be filled with it by accident. One with dots
+ * would be several levels where dots separate them. */
 static void set_value(struct policy_subject *subject, unsigned slot, struct view value)
 {
-    if (placeholder_value_safe(value))
+    bool joins =
+        dialect_reads_dots(subject->dialect) && value.length > 0 &&
+        (memchr(value.data, '.', value.length) != NULL || memchr(value.data, '*', value.length) != NULL);
+    if (placeholder_value_safe(value) && !joins)
         subject->values[slot] = copy_view(value);
     else
         subject->unsafe |= UINT64_C(1) << slot;
@@ -351,6 +355,7 @@ struct policy_identification policy_identify(
 {
     assert(policy->magic == POLICY_MAGIC);
     struct policy_subject *subject = new_subject(policy);
+    subject->dialect = credentials->dialect;
     struct policy_identification identification = take_identity(policy, credentials, subject);
     if (identification.result != POLICY_REFUSED) {
         struct policy_identification check = check_identity(policy, credentials, subject);

@@ -88,6 +88,7 @@ struct policy_credentials {
     bool has_password;
     struct view password;
     struct view client_id; /* empty: the server assigns one */
+    enum dialect dialect;  /* of the broker: what is safe in a topic there */
     struct view address;   /* textual IPv4 or IPv6 */
 };
 

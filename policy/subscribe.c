@@ -345,10 +345,13 @@ void policy_decide_subscribe(const struct policy *policy, const struct policy_su
     assert(policy->magic == POLICY_MAGIC && subject->magic == SUBJECT_MAGIC && subject->policy == policy);
     struct region region;
     struct judge judge = {.policy = policy, .subject = subject, .region = &region};
+    struct buffer space = {0};
     uint64_t limit = policy->settings.limit_topic_levels;
 
     *verdict = (struct policy_subscribe_verdict){.max_qos = request->qos};
-    if (!dialect_strip_filter(request->dialect, request->filter, &judge.topic)) {
+    bool whole = dialect_strip_filter(request->dialect, request->filter, &judge.topic);
+    judge.topic.topic = dialect_read_filter(request->dialect, judge.topic.topic, &space);
+    if (!whole) {
         refuse(verdict, REASON_topic_filter_invalid, NULL);
     } else if (limit != 0 && topic_levels(judge.topic.topic) > limit) {
         refuse(verdict, REASON_topic_too_deep, NULL);
@@ -364,4 +367,5 @@ void policy_decide_subscribe(const struct policy *policy, const struct policy_su
     }
     free(judge.excepts);
     arena_free(judge.arena);
+    buffer_release(&space);
 }

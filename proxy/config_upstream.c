@@ -4,7 +4,9 @@
 #include "proxy/config_build.h"
 
 #define MS_HOUR 3600000
-#define PACKET_MAX 268435460 /* MQTT: 268,435,455 bytes after a fixed header of 5 [MQTT 5.0, 2.1.4] */
+/* MQTT: 268,435,455 bytes after a fixed header of 5 [MQTT 5.0, 2.1.4]; one that mqward makes longer must fit,
+ * too. */
+#define PACKET_MAX (255 << 20)
 
 static const struct keyword upstream_tls_table[] = {
     CONFIG_CLIENT_TLS_KEYWORDS,

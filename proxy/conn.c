@@ -82,6 +82,10 @@ static void update_side(struct conn *conn, struct conn_side *side)
     if (side->stream == NULL || !stream_is_open(side->stream))
         return;
     read = may_read(conn, side);
+    if (side == &conn->client)
+        conn->unanswered_since_ms = conn->phase != CONN_OPEN || session_client_ready(conn->session) ? 0
+                                    : conn->unanswered_since_ms != 0 ? conn->unanswered_since_ms
+                                                                     : clock_monotonic_ms();
     if (read && side->paused && side == &conn->client)
         conn->client_seen_ms = conn->seen_ms = clock_monotonic_ms(); /* its silence was ours */
     side->paused = !read;
@@ -287,7 +291,7 @@ static void keep_rest(struct conn_side *from, struct view input, size_t taken)
 static void ended(struct conn *conn, struct conn_side *from)
 {
     if (from == &conn->broker)
-        conn_abort(conn, REASON_broker_closed);
+        conn_abort(conn, conn_broker_closed(conn));
     else
         conn_abort(conn, REASON_client_closed);
 }
@@ -312,6 +316,7 @@ void conn_pump(struct conn *conn, struct conn_side *from)
     for (int reads = 0; more && reads < PUMP_READS; reads++) {
         struct view input;
         ssize_t got = 0;
+        uint64_t packets;
 
         if (conn->phase >= CONN_CLOSING || !may_read(conn, from))
             break;
@@ -326,9 +331,10 @@ void conn_pump(struct conn *conn, struct conn_side *from)
         }
         from->bytes += (uint64_t)got;
         conn->seen_ms = clock_monotonic_ms();
-        if (from == &conn->client)
-            conn->client_seen_ms = conn->seen_ms;
+        packets = from->packets;
         keep_rest(from, input, take_packets(conn, from, input));
+        if (from == &conn->client && from->packets != packets) /* a packet, not bytes [MQTT-3.1.2-24] */
+            conn->client_seen_ms = conn->seen_ms;
     }
     if (conn->phase == CONN_CLOSING && from->stream != NULL && !from->done)
         discard(conn, from);

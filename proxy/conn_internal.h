@@ -58,6 +58,7 @@ struct conn {
     struct event timer;
     uint64_t timer_at; /* monotonic ms for which it is set, 0: not set */
     uint64_t started_ms, phase_deadline_ms, client_seen_ms, seen_ms;
+    uint64_t unanswered_since_ms; /* OPEN: the client is not read because the broker owes answers; 0: it is */
     bool audit_waiting;
     char address[INET6_ADDRSTRLEN];
     char server_address[INET6_ADDRSTRLEN];
@@ -80,6 +81,8 @@ void conn_on_timer(evutil_socket_t fd, short what, void *argument);
 
 /* conn_life.c */
 void conn_open_broker(struct conn *conn);
+/* The broker has closed the connection without a word: why, as far as can be known. */
+enum reason conn_broker_closed(const struct conn *conn);
 /* The proxy's own reasons: asks the session for the right last words. */
 void conn_abort(struct conn *conn, enum reason reason);
 /* The one way to an end: the audit's last event, what is queued is written, both streams are shut. */

@@ -56,12 +56,14 @@ static enum reason hook_password(void *context, const char *file, struct view na
     return snapshot_check_password(((struct conn *)context)->worker->snapshot, file, name, password);
 }
 
-static enum reason hook_claim(void *context, struct view identity, struct view client_id, uint64_t limit)
+static enum reason hook_claim(
+    void *context, struct view identity, struct view client_id, uint64_t limit, bool proven)
 {
     struct conn *conn = context;
 
-    registry_session_release(conn->worker->registry, conn->claim); /* the one without a client id */
-    conn->claim = NULL;
+    if (!proven)
+        return registry_session_check(
+            conn->worker->registry, conn->service->upstream, identity, client_id, limit);
     return registry_session_claim(
         conn->worker->registry, conn->service->upstream, identity, client_id, limit, &conn->claim);
 }
@@ -241,8 +243,10 @@ void conn_open_broker(struct conn *conn)
 
 static void after_event(struct conn *conn)
 {
-    if (conn->phase == CONN_CONNACK && session_is_open(conn->session))
+    if (conn->phase == CONN_CONNACK && session_is_open(conn->session)) {
         conn_set_phase(conn, CONN_OPEN, 0);
+        conn->client_seen_ms = clock_monotonic_ms(); /* until now it had to be silent */
+    }
     if (conn->phase == CONN_CLOSING)
         conn_check_done(conn);
     conn_update_reading(conn);
@@ -283,7 +287,7 @@ static void on_broker(struct stream *stream, enum stream_event event, void *argu
         conn->broker.done = true;
         LOG_LIMITED(LOG_WARN, "upstream", "the broker's connection failed",
             log_string("upstream", conn->service->upstream->name), log_string("error", stream_error(stream)));
-        conn_abort(conn, conn->phase == CONN_DIAL ? REASON_broker_unreachable : REASON_broker_closed);
+        conn_abort(conn, conn->phase == CONN_DIAL ? REASON_broker_unreachable : conn_broker_closed(conn));
     } else if (event == STREAM_OPENED && conn->phase == CONN_DIAL)
         conn_set_phase(conn, CONN_CONNACK, conn->service->upstream->timeout_connack_ms);
     else if (event == STREAM_READABLE)
@@ -300,6 +304,13 @@ void conn_resume(struct conn *conn)
 }
 
 /* ---- the end ---- */
+
+enum reason conn_broker_closed(const struct conn *conn)
+{
+    return conn->phase == CONN_OPEN && registry_session_taken_over(conn->worker->registry, conn->claim)
+               ? REASON_session_taken_over
+               : REASON_broker_closed;
+}
 
 void conn_abort(struct conn *conn, enum reason reason)
 {
@@ -355,7 +366,8 @@ void conn_close(struct conn *conn, enum reason reason)
         stream_shutdown(conn->broker.stream);
     if (reason == REASON_client_closed || !stream_is_open(conn->client.stream))
         conn->client.done = true; /* its end was seen, or there is nobody yet who could read */
-    if (reason == REASON_broker_closed || conn->broker.stream == NULL || !stream_is_open(conn->broker.stream))
+    if (reason == REASON_broker_closed || reason == REASON_session_taken_over ||
+        conn->broker.stream == NULL || !stream_is_open(conn->broker.stream))
         conn->broker.done = true;
     conn->timer_at = 0;
     event_del(&conn->timer);

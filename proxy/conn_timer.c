@@ -35,7 +35,7 @@ static uint64_t silence_deadline(const struct conn *conn)
 {
     uint64_t keep_alive = session_keep_alive_ms(conn->session);
 
-    if (conn->phase != CONN_OPEN || conn->broker.throttled || conn->audit_waiting)
+    if (conn->phase != CONN_OPEN || conn->client.paused)
         return 0;
     if (keep_alive != 0)
         return conn->client_seen_ms + keep_alive;
@@ -44,12 +44,21 @@ static uint64_t silence_deadline(const struct conn *conn)
                : conn->seen_ms + conn->service->listener->timeout_idle_ms;
 }
 
+/* When a broker that leaves so many answers out that the client can't be read is given up: a client that left
+ * would not be noticed. */
+static uint64_t unanswered_deadline(const struct conn *conn)
+{
+    return conn->unanswered_since_ms == 0 || conn->service->listener->timeout_send_ms == 0
+               ? 0
+               : conn->unanswered_since_ms + conn->service->listener->timeout_send_ms;
+}
+
 static uint64_t next_deadline(const struct conn *conn)
 {
     uint64_t deadline = conn->phase_deadline_ms;
 
     if (conn->phase == CONN_OPEN)
-        deadline = earlier(deadline, silence_deadline(conn));
+        deadline = earlier(earlier(deadline, silence_deadline(conn)), unanswered_deadline(conn));
     if (conn->phase < CONN_CLOSING) {
         deadline = earlier(deadline, stall_deadline(conn, &conn->client));
         deadline = earlier(deadline, stall_deadline(conn, &conn->broker));
@@ -122,6 +131,8 @@ void conn_on_timer(evutil_socket_t fd, short what, void *argument)
             session_keep_alive_ms(conn->session) != 0 ? REASON_keep_alive_timeout : REASON_idle_timeout);
     else if (stall_deadline(conn, &conn->client) != 0 && stall_deadline(conn, &conn->client) <= now)
         conn_abort(conn, REASON_slow_reader);
+    else if (conn->phase == CONN_OPEN && unanswered_deadline(conn) != 0 && unanswered_deadline(conn) <= now)
+        conn_abort(conn, REASON_broker_timeout);
     else if (stall_deadline(conn, &conn->broker) != 0 && stall_deadline(conn, &conn->broker) <= now)
         conn_abort(conn, REASON_broker_timeout);
     if (conn->phase != CONN_DEAD)

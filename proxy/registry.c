@@ -15,7 +15,8 @@ struct entry {
     uint64_t hash;
     const void *scope;
     uint64_t count;
-    char *owner; /* of a client id: the identity that holds it */
+    char *owner;                       /* of a client id: the identity that holds it */
+    struct registry_session *sessions; /* of a client id: that claimed it, the newest first */
     size_t owner_length;
     size_t length;
     uint8_t key[];
@@ -34,7 +35,8 @@ struct registry {
 
 struct registry_session {
     struct entry *identity;
-    struct entry *client_id; /* NULL: the broker's choice */
+    struct entry *client_id;                /* NULL: the broker's choice */
+    struct registry_session *newer, *older; /* with the same client id */
 };
 
 static void table_grow(struct table *table)
@@ -164,17 +166,48 @@ void registry_address_remove(struct registry *registry, const void *scope, struc
     pthread_mutex_unlock(&registry->lock);
 }
 
-static enum reason claim_locked(struct registry *registry, const void *scope, struct view identity,
-    struct view client_id, uint64_t limit, struct registry_session *claim)
+/* Who holds what a session asks for; NULL: nobody. */
+struct holders {
+    struct entry *identity;
+    struct entry *client_id;
+};
+
+static enum reason check_locked(const struct registry *registry, const void *scope, struct view identity,
+    struct view client_id, uint64_t limit, struct holders *holders)
 {
     struct entry *holder = table_find(&registry->identities, NULL, identity);
     struct entry *id = client_id.length == 0 ? NULL : table_find(&registry->client_ids, scope, client_id);
 
+    *holders = (struct holders){holder, id};
     if (id != NULL && !view_equal(view_of(id->owner, id->owner_length), identity))
         return REASON_client_id_in_use;
     /* A takeover replaces a session and does not count as one more. */
     if (id == NULL && limit != 0 && holder != NULL && holder->count >= limit)
         return REASON_sessions_exceeded;
+    return REASON_none;
+}
+
+enum reason registry_session_check(
+    struct registry *registry, const void *scope, struct view identity, struct view client_id, uint64_t limit)
+{
+    struct holders holders;
+    enum reason reason;
+
+    pthread_mutex_lock(&registry->lock);
+    reason = check_locked(registry, scope, identity, client_id, limit, &holders);
+    pthread_mutex_unlock(&registry->lock);
+    return reason;
+}
+
+static enum reason claim_locked(struct registry *registry, const void *scope, struct view identity,
+    struct view client_id, uint64_t limit, struct registry_session *claim)
+{
+    struct holders holders;
+    enum reason reason = check_locked(registry, scope, identity, client_id, limit, &holders);
+    struct entry *holder = holders.identity, *id = holders.client_id;
+
+    if (reason != REASON_none)
+        return reason;
     if (client_id.length != 0 && id == NULL) {
         id = table_add(&registry->client_ids, scope, client_id);
         id->owner = memory_copy_string(identity);
@@ -185,22 +218,48 @@ static enum reason claim_locked(struct registry *registry, const void *scope, st
             holder = table_add(&registry->identities, NULL, identity);
         holder->count++;
     }
-    if (id != NULL)
+    if (id != NULL) {
         id->count++;
+        claim->older = id->sessions;
+        if (id->sessions != NULL)
+            id->sessions->newer = claim;
+        id->sessions = claim;
+    }
     claim->identity = holder;
     claim->client_id = id;
     return REASON_none;
 }
 
+static void release_locked(struct registry *registry, struct registry_session *session)
+{
+    struct entry *id = session->client_id;
+
+    /* The identity's session ends with the last connection that holds its client id. */
+    if (id == NULL || id->count == 1)
+        table_drop(&registry->identities, session->identity);
+    if (id == NULL)
+        return;
+    if (session->newer != NULL)
+        session->newer->older = session->older;
+    else
+        id->sessions = session->older;
+    if (session->older != NULL)
+        session->older->newer = session->newer;
+    table_drop(&registry->client_ids, id);
+}
+
 enum reason registry_session_claim(struct registry *registry, const void *scope, struct view identity,
     struct view client_id, uint64_t limit, struct registry_session **session)
 {
-    struct registry_session *claim = memory_calloc(1, sizeof(*claim));
+    struct registry_session *claim = memory_calloc(1, sizeof(*claim)), *before = *session;
     enum reason reason;
 
     pthread_mutex_lock(&registry->lock);
+    if (before != NULL)
+        release_locked(registry, before);
     reason = claim_locked(registry, scope, identity, client_id, limit, claim);
     pthread_mutex_unlock(&registry->lock);
+    free(before);
     if (reason != REASON_none) {
         free(claim);
         claim = NULL;
@@ -214,11 +273,19 @@ void registry_session_release(struct registry *registry, struct registry_session
     if (session == NULL)
         return;
     pthread_mutex_lock(&registry->lock);
-    /* The identity's session ends with the last connection that holds its client id. */
-    if (session->client_id == NULL || session->client_id->count == 1)
-        table_drop(&registry->identities, session->identity);
-    if (session->client_id != NULL)
-        table_drop(&registry->client_ids, session->client_id);
+    release_locked(registry, session);
     pthread_mutex_unlock(&registry->lock);
     free(session);
+}
+
+bool registry_session_taken_over(struct registry *registry, const struct registry_session *session)
+{
+    bool taken_over;
+
+    if (session == NULL)
+        return false;
+    pthread_mutex_lock(&registry->lock);
+    taken_over = session->newer != NULL;
+    pthread_mutex_unlock(&registry->lock);
+    return taken_over;
 }

@@ -18,12 +18,18 @@ void registry_free(struct registry *registry);
 bool registry_address_add(struct registry *registry, const void *scope, struct view address, uint64_t limit);
 void registry_address_remove(struct registry *registry, const void *scope, struct view address);
 
-/* Claims a session. scope: the upstream, since client ids are a broker's. client_id empty: one that the
- * broker will choose. The same identity may hold the same client id twice for a while: a takeover. limit:
- * sessions of the identity, 0 = any number. REASON_none and the claim in *session, or
- * REASON_sessions_exceeded, REASON_client_id_in_use. */
+/* Claims a session, in place of the one that *session holds (NULL: none), which is released in any case.
+ * scope: the upstream, since client ids are a broker's. client_id empty: one that the broker will choose. The
+ * same identity may hold the same client id twice for a while: a takeover. limit: sessions of the identity, 0
+ * = any number. REASON_none and the claim in *session, or REASON_sessions_exceeded, REASON_client_id_in_use.
+ */
 enum reason registry_session_claim(struct registry *registry, const void *scope, struct view identity,
     struct view client_id, uint64_t limit, struct registry_session **session);
+/* A later claim for the same client id is there: the broker ends this session for that one. */
+bool registry_session_taken_over(struct registry *registry, const struct registry_session *session);
+/* What registry_session_claim() would say now; claims nothing. */
+enum reason registry_session_check(struct registry *registry, const void *scope, struct view identity,
+    struct view client_id, uint64_t limit);
 void registry_session_release(struct registry *registry, struct registry_session *session); /* NULL is fine */
 
 #endif

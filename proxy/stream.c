@@ -101,7 +101,8 @@ static bool tls_again(struct stream *stream, int result, bool writing)
 
 /* ---- writing ---- */
 
-/* Bytes taken (0: none for now), or -1 after fail(). */
+/* Bytes taken (0: none for now), or -1 after fail(). A peer that has left takes everything: what it sent
+ * before, perhaps the DISCONNECT that its will depends on, is still to be read, and reading finds the end. */
 static ssize_t write_some(struct stream *stream, struct view bytes)
 {
     size_t taken = 0;
@@ -115,6 +116,10 @@ static ssize_t write_some(struct stream *stream, struct view bytes)
             return sent;
         if (errno == EAGAIN || errno == EWOULDBLOCK)
             return 0;
+        if (stream_source_peer_left()) {
+            stream_poke(stream);
+            return (ssize_t)bytes.length;
+        }
         fail(stream, "send", errno);
         return -1;
     }
@@ -132,6 +137,8 @@ static ssize_t write_some(struct stream *stream, struct view bytes)
         }
         taken += written;
     }
+    if (stream->source.peer_left)
+        stream_poke(stream);
     return (ssize_t)taken;
 }
 
@@ -160,6 +167,8 @@ static bool send_unsent(struct stream *stream)
 
     if (sent < 0)
         fail(stream, "send", errno);
+    if (stream->source.peer_left)
+        stream_poke(stream);
     return sent > 0;
 }
 

@@ -80,14 +80,23 @@ static int source_read(BIO *bio, char *out, int size)
     return (int)count;
 }
 
+bool stream_source_peer_left(void)
+{
+    return errno == EPIPE || errno == ECONNRESET;
+}
+
 /* Bytes that the socket took, 0 if it takes none for now, or -1 (errno). */
-static ssize_t send_some(const struct stream_source *source, struct view bytes)
+static ssize_t send_some(struct stream_source *source, struct view bytes)
 {
     ssize_t sent;
 
     do
         sent = send(source->fd, bytes.data, bytes.length, MSG_NOSIGNAL);
     while (sent < 0 && errno == EINTR);
+    if (sent < 0 && stream_source_peer_left()) {
+        source->peer_left = true;
+        return (ssize_t)bytes.length;
+    }
     return sent < 0 && again() ? 0 : sent;
 }
 

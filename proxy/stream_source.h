@@ -19,6 +19,7 @@ struct stream_source {
     bool stopped;         /* there were too many of them: OpenSSL gets no more */
     bool drained;         /* the last recv(2) brought less than there was room for */
     bool ended;           /* the end of the peer's bytes was seen */
+    bool peer_left;       /* it takes nothing any more; what is written is thrown away */
 };
 
 /* A BIO that reads and writes the source's socket. Owned by the caller (usually by its SSL); the source
@@ -35,6 +36,8 @@ void stream_source_fruitful(struct stream_source *source); /* a record brought d
 void stream_source_settle(struct stream_source *source);
 /* Sends what is unsent: 1 if the socket took some of it, 0 if none (or there is none), -1 (errno). */
 int stream_source_send(struct stream_source *source);
+/* errno says so after send(2). */
+bool stream_source_peer_left(void);
 void stream_source_free(struct stream_source *source);
 
 #endif

@@ -2,7 +2,7 @@
 # install_packages NAME...: installs Debian packages that are missing; sourced by the install-*.sh scripts.
 #
 # Quick when all is there: dpkg is asked first, and apt-get only runs for what is missing. Packages that bring a service
-# (Mosquitto, Redis, nginx, HAProxy) are installed without starting it, and a service that this run brought in is not
+# (Mosquitto, RabbitMQ, Redis, nginx, HAProxy) are installed without starting it, and a service that this run brought in is not
 # left enabled either. A service that was there before is never touched.
 
 # shellcheck shell=bash
@@ -52,10 +52,12 @@ disable_services() {
     local package service
     for package in "$@"; do
         case $package in
-        mosquitto | redis-server | nginx | haproxy) service=$package.service ;;
+        mosquitto | rabbitmq-server | redis-server | nginx | haproxy) service=$package.service ;;
+        erlang-base) service="epmd.socket epmd.service" ;;
         *) continue ;;
         esac
-        as_root systemctl disable "$service" >/dev/null 2>&1 || true
+        # shellcheck disable=SC2086
+        as_root systemctl disable $service >/dev/null 2>&1 || true
         echo "note: $package is installed, its service neither started nor enabled (systemctl enable --now $service)"
     done
 }

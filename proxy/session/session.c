@@ -20,6 +20,8 @@ struct session *session_new(const struct session_settings *settings, const struc
     session->peer = peer;
     session->hooks = *hooks;
     session->client_packet_limit = UINT32_MAX;
+    session->from_client.search = SESSION_ORDER_MAX; /* brokers hardly ever answer out of order */
+    session->from_broker.search = SESSION_ORDER_SEARCH;
     session->aliases.maximum = settings->topic_alias_maximum;
     /* Sampling needs no secrecy, only that sessions differ. */
     session->sample = (uint64_t)(uintptr_t)session ^ ((uint64_t)peer->port << 40) ^ 0x9E3779B97F4A7C15u;
@@ -68,7 +70,7 @@ bool session_client_ready(const struct session *session)
                                 CONNACK */
         return session->has_authentication;
     case SESSION_OPEN:
-        return session_flow_backlog(&session->from_client) < SESSION_MADE_UP_HIGH &&
+        return session->from_client.made_up < SESSION_MADE_UP_HIGH &&
                session->subscriptions.pending_count < SESSION_PENDING_HIGH;
     case SESSION_CLOSING:
         break;
@@ -107,8 +109,8 @@ static enum session_verdict client_answer(
 
     if (decode(session, frame, MQTT_FROM_CLIENT, &packet, output) == SESSION_CONSUMED)
         return SESSION_CONSUMED;
-    session_flow_answered(&session->from_broker, &packet, output->to_broker);
-    return SESSION_FORWARD;
+    return session_flow_answered(&session->from_broker, &packet, output->to_broker) ? SESSION_FORWARD
+                                                                                    : SESSION_CONSUMED;
 }
 
 static enum session_verdict client_pubrel(
@@ -204,8 +206,8 @@ static enum session_verdict broker_answer(
 
     if (decode(session, frame, MQTT_FROM_SERVER, &packet, output) == SESSION_CONSUMED)
         return SESSION_CONSUMED;
-    session_flow_answered(&session->from_client, &packet, output->to_client);
-    return SESSION_FORWARD;
+    return session_flow_answered(&session->from_client, &packet, output->to_client) ? SESSION_FORWARD
+                                                                                    : SESSION_CONSUMED;
 }
 
 static enum session_verdict broker_pubrel(
@@ -315,21 +317,65 @@ enum session_verdict session_client_packet(
     return SESSION_CONSUMED; /* closing: what still comes is nobody's any more */
 }
 
+static struct mqtt_properties *properties_of(struct mqtt_packet *packet)
+{
+    switch (packet->type) {
+    case MQTT_SUBACK:
+    case MQTT_UNSUBACK:
+        return &packet->u.suback.properties;
+    case MQTT_DISCONNECT:
+        return &packet->u.disconnect.properties;
+    case MQTT_AUTH:
+        return &packet->u.auth.properties;
+    default:
+        return &packet->u.ack.properties;
+    }
+}
+
+/* A broker's packet that is larger than the client takes goes on without what may be left out, ahead of what
+ * the proxy has to say after it. */
+static enum session_verdict shorten(
+    struct session *session, const struct mqtt_frame *frame, size_t before, struct session_output *output)
+{
+    struct mqtt_packet packet;
+    struct buffer later = {0};
+
+    if (decode(session, frame, MQTT_FROM_SERVER, &packet, output) == SESSION_CONSUMED)
+        return SESSION_CONSUMED;
+    buffer_append(&later, view_skip(buffer_view(output->to_client), before));
+    output->to_client->end = output->to_client->start + before;
+    session_encode_to_client(session, &packet, properties_of(&packet), output);
+    buffer_append(output->to_client, buffer_view(&later));
+    buffer_release(&later);
+    return SESSION_CONSUMED;
+}
+
+/* What the client may have of the broker: as it came, or shortened. */
+static enum session_verdict broker_handle(
+    struct session *session, const struct mqtt_frame *frame, struct session_output *output)
+{
+    size_t before = buffer_length(output->to_client);
+    enum session_verdict verdict = broker_handlers[frame->type](session, frame, output);
+
+    if (verdict == SESSION_FORWARD && frame->bytes.length > session->client_packet_limit &&
+        frame->type != MQTT_PINGRESP)
+        return shorten(session, frame, before, output);
+    return verdict;
+}
+
 enum session_verdict session_broker_packet(
     struct session *session, const struct mqtt_frame *frame, struct session_output *output)
 {
-    session_handler *handler = broker_handlers[frame->type];
-
     assert(session->magic == SESSION_MAGIC);
-    if (session->state == SESSION_OPEN && handler != NULL)
-        return handler(session, frame, output);
+    if (session->state == SESSION_OPEN && broker_handlers[frame->type] != NULL)
+        return broker_handle(session, frame, output);
     if (session->state == SESSION_CLOSING)
         return SESSION_CONSUMED;
     if (session->state == SESSION_CONNECTING) {
         if (frame->type == MQTT_CONNACK)
             return session_broker_connack(session, frame, output);
         if (frame->type == MQTT_AUTH)
-            return broker_auth(session, frame, output);
+            return broker_handle(session, frame, output);
         return session_broker_violation(
             session, "MQTT-3.2.0-1", "the broker's first packet is not CONNACK", output);
     }
@@ -346,14 +392,16 @@ enum mqtt_version session_version(const struct session *session)
 
 size_t session_client_max_packet(const struct session *session)
 {
-    return session->policy->limit_packet;
+    uint64_t limit = session->policy->limit_packet;
+
+    return session->state == SESSION_OPEN && session->broker_packet_limit < limit
+               ? session->broker_packet_limit
+               : limit;
 }
 
 size_t session_broker_max_packet(const struct session *session)
 {
-    return session->client_packet_limit < session->settings->broker_max_packet
-               ? session->client_packet_limit
-               : session->settings->broker_max_packet;
+    return session->settings->broker_max_packet;
 }
 
 bool session_is_open(const struct session *session)

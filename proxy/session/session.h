@@ -51,10 +51,12 @@ struct session_hooks {
     /* REASON_none if name and password are right in the password file of that name. */
     enum reason (*check_password)(void *context, const char *file, struct view name, struct view password);
     /* Claims a place for the identity (at most limit sessions, 0 = any number) and the client id (empty: the
-     * broker's choice). REASON_none, REASON_sessions_exceeded or REASON_client_id_in_use. Called again
-     * with the id that the broker chose: the new claim replaces the first. Released by the
+     * broker's choice). REASON_none, REASON_sessions_exceeded or REASON_client_id_in_use. Not proven: only
+     * says what a claim would get; who may turn out to be an impostor holds nothing. Called again once
+     * the broker has said who it is or chosen the id: the new claim replaces the first. Released by the
      * caller when the session ends. */
-    enum reason (*claim)(void *context, struct view identity, struct view client_id, uint64_t limit);
+    enum reason (*claim)(
+        void *context, struct view identity, struct view client_id, uint64_t limit, bool proven);
     void *context;
 };
 

@@ -24,8 +24,9 @@ static void audit_accepted(struct session *session)
 
 /* The broker said no: its own answer goes to the client. */
 static enum session_verdict refused_by_broker(
-    struct session *session, const struct mqtt_connack *connack, struct session_output *output)
+    struct session *session, struct mqtt_packet *packet, struct session_output *output)
 {
+    const struct mqtt_connack *connack = &packet->u.connack;
     struct audit_event event;
 
     session_event_begin(session, &event, AUDIT_connect_refused, REASON_broker_refused, AUDIT_REJECTED);
@@ -38,25 +39,38 @@ static enum session_verdict refused_by_broker(
     session_set_state(session, SESSION_CLOSING);
     output->close = true;
     output->reason = REASON_broker_refused;
-    return SESSION_FORWARD;
+    if (packet->frame.bytes.length <= session->client_packet_limit)
+        return SESSION_FORWARD;
+    session_encode_to_client(session, packet, &packet->u.connack.properties, output);
+    return SESSION_CONSUMED;
 }
 
 /* A client without an id has the one that the broker gave it. 3.x brokers do not tell. */
-static bool learn_client_id(
-    struct session *session, const struct mqtt_properties *properties, struct session_output *output)
+static struct policy_identification learn_client_id(
+    struct session *session, const struct mqtt_properties *properties)
 {
     struct mqtt_property_value assigned = {0};
-    struct policy_identification found;
 
-    if (session->client_id.length != 0)
-        return true;
     if (mqtt_properties_find(properties, MQTT_ASSIGNED_CLIENT_IDENTIFIER, &assigned)) {
         free((void *)(uintptr_t)session->client_id.data);
         session->client_id = view_of(memory_copy_string(assigned.string), assigned.string.length);
     }
-    found = policy_subject_set_client_id(session->settings->policy, session->subject, session->client_id);
-    if (found.reason == REASON_none && session->client_id.length != 0)
-        found.reason = session_claim(session);
+    return policy_subject_set_client_id(session->settings->policy, session->subject, session->client_id);
+}
+
+/* The broker's yes proves who the client is, or names it: what could not be claimed at CONNECT is now. False:
+ * refused. */
+static bool claim(
+    struct session *session, const struct mqtt_properties *properties, struct session_output *output)
+{
+    struct policy_identification found = {.reason = REASON_none};
+    bool unnamed = session->client_id.length == 0;
+
+    if (unnamed)
+        found = learn_client_id(session, properties);
+    if (found.reason == REASON_none &&
+        (session_is_broker_identified(session) || (unnamed && session->client_id.length != 0)))
+        found.reason = session_claim(session, true);
     if (found.reason == REASON_none)
         return true;
     if (session->policy->mode == POLICY_MONITOR) {
@@ -101,6 +115,12 @@ static void write_connack_v5(
     buffer_clear(&session->scratch);
 }
 
+/* A broker that only speaks 3.1.1 says so to a 5.0 client in its own form, [MQTT-3.1.2-2] of 3.1.1. */
+static bool is_old_refusal(const struct mqtt_frame *frame)
+{
+    return frame->bytes.length == 4 && frame->bytes.data[2] == 0 && frame->bytes.data[3] == 1;
+}
+
 enum session_verdict session_broker_connack(
     struct session *session, const struct mqtt_frame *frame, struct session_output *output)
 {
@@ -109,14 +129,19 @@ enum session_verdict session_broker_connack(
     const struct mqtt_connack *connack = &packet.u.connack;
 
     assert(session->state == SESSION_CONNECTING);
+    if (session->version == MQTT_V5 && is_old_refusal(frame)) {
+        session_connect_refuse(session, REASON_unsupported_version, NULL, "by the broker", output);
+        return SESSION_CONSUMED;
+    }
     if (mqtt_decode(frame, MQTT_FROM_SERVER, session->version, &session->settings->options, &packet,
             &error) != MQTT_OK)
         return session_broker_violation(session, error.statement, error.text, output);
     if (connack->code != 0)
-        return refused_by_broker(session, connack, output);
-    if (!learn_client_id(session, &connack->properties, output))
+        return refused_by_broker(session, &packet, output);
+    if (!claim(session, &connack->properties, output))
         return SESSION_CONSUMED;
     learn_limits(session, &connack->properties);
+    session->resumed = session->version == MQTT_V31 ? !session->clean_start : connack->session_present;
     if (session->version == MQTT_V5)
         write_connack_v5(session, &packet, output);
     if (output->close) /* it does not fit what the client takes */

@@ -24,8 +24,7 @@ void session_connect_refuse(struct session *session, enum reason reason, const s
         event.rule = view_of_string(rule->name);
         event.rule_location = view_of_string(rule->location);
     }
-    event.has_reason_code = session->version == MQTT_V5;
-    event.reason_code = reason_info(reason)->v5;
+    event.has_reason_code = session_connack_code(session, reason, &event.reason_code);
     session_event_emit(session, &event);
     session->refused = true;
     session_close(session, reason, output);
@@ -63,6 +62,7 @@ static bool identify(
         .password = connect->password,
         .client_id = connect->client_id,
         .address = session->peer->address,
+        .dialect = session->settings->dialect,
     };
     struct policy_identification found =
         policy_identify(session->settings->policy, &credentials, &session->subject);
@@ -88,17 +88,22 @@ static bool identify(
     return false;
 }
 
-enum reason session_claim(struct session *session)
+bool session_is_broker_identified(const struct session *session)
+{
+    return policy_subject_source(session->subject) == POLICY_SOURCE_BROKER;
+}
+
+enum reason session_claim(struct session *session, bool proven)
 {
     uint64_t limit = session->policy->mode == POLICY_MONITOR ? 0 : session->policy->limit_sessions;
 
     return session->hooks.claim(
-        session->hooks.context, policy_subject_id(session->subject), session->client_id, limit);
+        session->hooks.context, policy_subject_id(session->subject), session->client_id, limit, proven);
 }
 
 static bool claim(struct session *session, struct session_output *output)
 {
-    enum reason reason = session_claim(session);
+    enum reason reason = session_claim(session, !session_is_broker_identified(session));
 
     if (reason == REASON_none)
         return true;
@@ -122,7 +127,7 @@ static bool will_allowed(struct session *session, const struct mqtt_will *will, 
     struct view response_topic = {NULL, 0};
 
     session_judge(session, &request, &verdict);
-    if (verdict.allowed && !verdict.would_be_denied)
+    if (verdict.allowed)
         session_response_topic_allowed(session, &will->properties, &verdict, &response_topic);
     if (verdict.allowed && !verdict.would_be_denied)
         return true;
@@ -158,7 +163,6 @@ static void write_connect_v5(
     struct mqtt_packet rewritten = *packet;
     const struct mqtt_properties *given = &packet->u.connect.properties;
 
-    session->client_packet_limit = mqtt_properties_number(given, MQTT_MAXIMUM_PACKET_SIZE, UINT32_MAX);
     session->session_expiry_asked = mqtt_properties_number(given, MQTT_SESSION_EXPIRY_INTERVAL, 0);
     session->session_expiry =
         lower_of(session->session_expiry_asked, session->policy->limit_session_expiry_s);
@@ -181,6 +185,8 @@ static void remember(struct session *session, const struct mqtt_connect *connect
     session->version = connect->version;
     session->keep_alive = connect->keep_alive;
     session->clean_start = connect->clean_start;
+    session->client_packet_limit =
+        mqtt_properties_number(&connect->properties, MQTT_MAXIMUM_PACKET_SIZE, UINT32_MAX);
     session->has_authentication =
         mqtt_properties_find(&connect->properties, MQTT_AUTHENTICATION_METHOD, &method);
     if (session->has_authentication)
@@ -189,8 +195,9 @@ static void remember(struct session *session, const struct mqtt_connect *connect
     session->username = view_of(memory_copy_string(connect->username), connect->username.length);
 }
 
-/* The version that a CONNECT too broken to decode asks for, so that it is refused in a form that its sender
- * can read: 5.0's for level 5 and above, 3.1.1's for everything else. 0: not even that much is there. */
+/* The version in which a CONNECT too broken to decode is refused: 5.0's form for level 5, 3.1.1's for the
+ * other levels of its name, those that are still to come too. 0: not even the name is MQTT's, or there is
+ * none; whoever it is gets no answer, [MQTT-3.1.2-1]. */
 static enum mqtt_version claimed_version(const struct mqtt_frame *frame)
 {
     struct view body = view_skip(frame->bytes, frame->header_length);
@@ -200,8 +207,9 @@ static enum mqtt_version claimed_version(const struct mqtt_frame *frame)
         return 0;
     if (view_equal(view_of(body.data + 2, name), VIEW("MQIsdp")))
         return MQTT_V31;
-    return view_equal(view_of(body.data + 2, name), VIEW("MQTT")) && body.data[2 + name] >= 5 ? MQTT_V5
-                                                                                              : MQTT_V311;
+    if (!view_equal(view_of(body.data + 2, name), VIEW("MQTT")))
+        return 0;
+    return body.data[2 + name] == 5 ? MQTT_V5 : MQTT_V311;
 }
 
 enum session_verdict session_client_connect(

@@ -28,23 +28,58 @@ static uint8_t disconnect_code(uint8_t code)
     return code == 0x88 ? 0x89 : code; /* server unavailable: busy */
 }
 
-void session_close(struct session *session, enum reason reason, struct session_output *output)
+bool session_connack_code(const struct session *session, enum reason reason, uint8_t *code)
 {
     const struct reason_info *info = reason_info(reason);
 
+    if (session->version == 0)
+        *code = 0;
+    else if (session->version == MQTT_V5)
+        *code = connack_code(info->v5);
+    else /* 3.x: what has no return code of its own but is a matter of permission is "not authorized". */
+        *code = info->v3 != 0 ? info->v3 : info->v5 == 0x87 ? 5 : 0;
+    return *code != 0;
+}
+
+/* A CONNECT that the proxy refuses after it has gone on must leave no will behind at the broker. A client
+ * that left by itself is another matter: its will is due. */
+static void withdraw_connect(const struct session *session, enum reason reason, struct session_output *output)
+{
+    switch (reason) {
+    case REASON_client_closed:
+    case REASON_client_lost:
+    case REASON_session_taken_over:
+    case REASON_broker_closed: /* nobody is there any more */
+    case REASON_broker_unreachable:
+        break;
+    default:
+        mqtt_encode_disconnect(output->to_broker, session->version, 0);
+    }
+}
+
+/* The client's last packet: none where it takes none that large. */
+static void last_words(struct session *session, enum reason reason, struct session_output *output)
+{
+    const struct reason_info *info = reason_info(reason);
+    size_t before = buffer_length(output->to_client);
+    uint8_t code;
+
+    if (session->version == MQTT_V5 && session->state == SESSION_OPEN && info->v5 != 0 &&
+        reason != REASON_broker_closed) /* it said nothing, and so does the proxy */
+        mqtt_encode_disconnect(output->to_client, MQTT_V5, disconnect_code(info->v5));
+    else if (session->state <= SESSION_CONNECTING && session_connack_code(session, reason, &code))
+        mqtt_encode_connack(output->to_client, session->version, false, code);
+    if (buffer_length(output->to_client) - before > session->client_packet_limit)
+        output->to_client->end = output->to_client->start + before;
+}
+
+void session_close(struct session *session, enum reason reason, struct session_output *output)
+{
     if (output->close)
         return;
-    if (session->version == MQTT_V5 && session->state == SESSION_OPEN && info->v5 != 0)
-        mqtt_encode_disconnect(output->to_client, MQTT_V5, disconnect_code(info->v5));
-    else if (session->version == MQTT_V5 && session->state <= SESSION_CONNECTING && info->v5 != 0)
-        mqtt_encode_connack(output->to_client, MQTT_V5, false, connack_code(info->v5));
-    else if (session->version != 0 && session->state <= SESSION_CONNECTING) {
-        /* 3.x: what has no return code of its own but is a matter of permission is "not authorized". */
-        uint8_t code = info->v3 != 0 ? info->v3 : info->v5 == 0x87 ? 5 : 0;
-
-        if (code != 0)
-            mqtt_encode_connack(output->to_client, session->version, false, code);
-    }
+    last_words(session, reason, output);
+    if (session->state == SESSION_CONNECTING)
+        withdraw_connect(session, reason, output);
     session_set_state(session, SESSION_CLOSING);
     output->close = true;
     output->reason = reason;

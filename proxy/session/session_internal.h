@@ -10,48 +10,84 @@
 /* NEW --CONNECT--> CONNECTING --CONNACK 0--> OPEN; any --> CLOSING. */
 enum session_state { SESSION_NEW, SESSION_CONNECTING, SESSION_OPEN, SESSION_CLOSING };
 
+/* ---- packet ids in flight (session_ids.c) ---- */
+enum session_id_state {
+    SESSION_ID_FREE,
+    SESSION_ID_WAITING,  /* for the receiver's PUBACK or PUBREC */
+    SESSION_ID_LEFT_OUT, /* the same, but it has answered later messages: nothing waits behind this one */
+    SESSION_ID_REFUSED,  /* the proxy's own answer waits for its turn */
+    SESSION_ID_RECEIVED, /* the receiver's PUBREC said yes: its PUBCOMP ends the flow */
+    SESSION_ID_OWNED,    /* the proxy's PUBREC said yes: it answers the PUBREL, too */
+};
+
+struct session_id {
+    uint16_t packet_id;
+    uint8_t state;
+};
+
+/* Up to so many stand in a list, more in a table of all ids. */
+#define SESSION_IDS_FEW 32
+struct session_ids {
+    struct session_id *few;
+    uint8_t *many; /* four bits for each id; NULL while there are few */
+    uint32_t count, capacity;
+};
+enum session_id_state session_ids_get(const struct session_ids *ids, uint16_t packet_id);
+void session_ids_set(struct session_ids *ids, uint16_t packet_id, enum session_id_state state);
+void session_ids_free(struct session_ids *ids);
+
 /* ---- acknowledgements (session_acks.c) ----
  * A flow is the messages of one sender: the client's towards the broker, or the broker's towards the client.
  * What the proxy refuses it acknowledges itself, but never ahead of the receiver's answers to earlier
  * messages: [MQTT-4.6.0-2] (PUBACK) and [MQTT-4.6.0-3] (PUBREC) are orders of their own. */
 enum session_answer { SESSION_PUBACK, SESSION_PUBREC, SESSION_ANSWERS };
 
-struct session_made_up {
-    uint64_t after; /* due when the receiver has answered this many messages */
+struct session_owed {
     uint16_t packet_id;
-    uint8_t code;
+    uint8_t code; /* of a made-up answer */
+    bool made_up;
 };
 
-struct session_made_up_queue {
-    struct session_made_up *items; /* a ring of capacity, a power of two */
+/* The answers that are owed, the oldest first; a ring of capacity, a power of two. */
+struct session_order {
+    struct session_owed *items;
     uint32_t first, count, capacity;
 };
 
 struct session_flow {
-    uint32_t in_flight; /* messages whose flow has not ended: what Receive Maximum counts */
-    uint64_t forwarded[SESSION_ANSWERS];
-    uint64_t answered[SESSION_ANSWERS];
-    struct session_made_up_queue queue[SESSION_ANSWERS];
-    uint8_t *owned; /* a bit for each packet id whose QoS 2 flow the proxy ends; NULL: none ever */
-    uint32_t owned_count;
+    struct session_ids ids; /* messages whose flow has not ended: what Receive Maximum counts */
+    struct session_order order[SESSION_ANSWERS];
+    uint32_t search;  /* so many of the oldest are searched for an answer */
+    uint32_t made_up; /* answers of the proxy that wait in order[] */
 };
 
+/* No sender has more messages in flight. */
+#define SESSION_ORDER_MAX 65536
+/* So far a client's answer out of order is searched for: nobody is to buy long searches with short packets.
+ */
+#define SESSION_ORDER_SEARCH 512
 /* Above this many made-up answers outstanding the client is not read. */
 #define SESSION_MADE_UP_HIGH 1024
-/* A peer has no more packet ids than these. */
-#define SESSION_IN_FLIGHT_MAX 65535
 
-void session_flow_forwarded(struct session_flow *flow, uint8_t qos, uint16_t packet_id);
-/* The receiver answered (PUBACK, PUBREC, PUBCOMP): appends what became due for the sender to out. */
-void session_flow_answered(struct session_flow *flow, const struct mqtt_packet *answer, struct buffer *out);
-/* Refuses a message of QoS 1 or 2: the answer now, or once it is due. own: the proxy also answers the PUBREL.
- */
-void session_flow_refuse(struct session_flow *flow, uint8_t qos, uint16_t packet_id, uint8_t code, bool own,
+/* A message goes on to the receiver. What it makes due (only where a sender has more in flight than there are
+ * ids) is appended to out. */
+void session_flow_forwarded(struct session_flow *flow, uint8_t qos, uint16_t packet_id,
     enum mqtt_version version, struct buffer *out);
-/* A PUBREL of the sender: true if the proxy owns the flow; it then has been answered. */
+/* The proxy's refusal of a message with this id waits for its turn: whatever comes under the id is that
+ * message. */
+bool session_flow_is_refused(const struct session_flow *flow, uint16_t packet_id);
+/* The receiver answered (PUBACK, PUBREC, PUBCOMP): appends what became due for the sender to out. False: the
+ * receiver answered a message that it never got; the answer must not go on. */
+bool session_flow_answered(struct session_flow *flow, const struct mqtt_packet *answer, struct buffer *out);
+/* Refuses a message of QoS 1 or 2: the answer now, or once it is due. After a code below 0x80 the proxy also
+ * answers the PUBREL of QoS 2. */
+void session_flow_refuse(struct session_flow *flow, uint8_t qos, uint16_t packet_id, uint8_t code,
+    enum mqtt_version version, struct buffer *out);
+/* A PUBREL of the sender: true if the flow is the proxy's; it then has been dealt with. */
 bool session_flow_release(
     struct session_flow *flow, uint16_t packet_id, enum mqtt_version version, struct buffer *out);
-uint32_t session_flow_backlog(const struct session_flow *flow);
+/* No message with this id is in flight. */
+bool session_flow_is_new(const struct session_flow *flow, uint16_t packet_id);
 void session_flow_free(struct session_flow *flow);
 
 /* ---- topic aliases of the client (session_alias.c) ---- */
@@ -77,6 +113,29 @@ bool session_filters_add(struct session_filters *filters, uint64_t hash, size_t 
 bool session_filters_remove(struct session_filters *filters, uint64_t hash); /* true if it was in the set */
 void session_filters_free(struct session_filters *filters);
 
+/* ---- filters that the client holds (session_held.c) ---- */
+struct session_held_filter {
+    uint64_t hash;
+    uint32_t generation; /* of the item: a filter that is given back and asked for again is another one */
+    uint32_t asked;      /* SUBSCRIBEs for it that are not answered yet */
+    bool granted;
+};
+struct session_held {
+    struct session_held_filter *items;
+    size_t count, capacity;
+    uint32_t generation;
+};
+/* Filters that are counted; monitor mode lets a client pass every limit of the policy. */
+#define SESSION_HELD_MAX 65536
+bool session_held_has(const struct session_held *held, uint64_t hash);
+/* A SUBSCRIBE with the filter goes on. Returns the generation, for its answer; 0: there are too many to
+ * count. */
+uint32_t session_held_ask(struct session_held *held, uint64_t hash);
+/* Its answer: a filter that no SUBSCRIBE got is not held. */
+void session_held_answer(struct session_held *held, uint64_t hash, uint32_t generation, bool granted);
+void session_held_remove(struct session_held *held, uint64_t hash);
+void session_held_free(struct session_held *held);
+
 /* ---- subscriptions (session_subscribe.c, session_unsubscribe.c) ---- */
 /* A SUBSCRIBE, or a shortened UNSUBSCRIBE, that went on and whose SUBACK or UNSUBACK is awaited. */
 struct session_pending {
@@ -86,22 +145,21 @@ struct session_pending {
     uint32_t count;     /* filters in the client's packet */
     uint32_t forwarded; /* of these, sent on */
     struct session_pending_filter {
-        uint64_t hash; /* of the filter, if it counts as held since this packet; else 0 */
-        uint8_t code;  /* the proxy's answer, or SESSION_BROKER_ANSWERS */
+        uint64_t hash;       /* of the filter, where it went on in a SUBSCRIBE */
+        uint32_t generation; /* what session_held_ask() said; 0: not counted */
+        uint8_t code;        /* the proxy's answer, or SESSION_BROKER_ANSWERS */
     } filters[];
 };
 #define SESSION_BROKER_ANSWERS 0xFF
 #define SESSION_PENDING_HIGH 64
 
 struct session_subscriptions {
-    struct session_filters held; /* sent on, and granted as far as is known */
+    struct session_held held; /* sent on, and granted as far as is known */
     struct session_filters
         refused; /* the newest that the proxy kept back: the broker knows nothing of them */
     struct session_pending *pending;
     uint32_t pending_count;
 };
-/* Filters that are counted; monitor mode lets a client pass every limit of the policy. */
-#define SESSION_HELD_MAX 65536
 /* Beyond it a refused filter is forgotten, and its UNSUBSCRIBE goes to the broker, who says the same. */
 #define SESSION_REFUSED_MAX 1024
 void session_subscriptions_free(struct session_subscriptions *subscriptions);
@@ -110,10 +168,15 @@ struct session_pending *session_pending_new(const struct mqtt_packet *packet, en
 void session_pending_await(struct session *session, struct session_pending *pending);
 /* The proxy's whole answer, when nothing goes on. */
 void session_pending_answer(
-    const struct session *session, const struct session_pending *pending, struct session_output *output);
+    struct session *session, const struct session_pending *pending, struct session_output *output);
 /* The broker's answer, merged with the proxy's own. */
 enum session_verdict session_pending_merge(struct session *session, struct session_pending *pending,
     struct mqtt_packet *packet, struct session_output *output);
+/* Some brokers give one code for a filter that a packet names twice. True: so it may be, and nothing of the
+ * packet was kept back, so that the answer can go on as it is. */
+bool session_pending_counts_once(const struct session_pending *pending, size_t codes);
+void session_pending_pass(
+    struct session *session, struct session_pending *pending, const struct mqtt_packet *packet);
 /* The one that this answer is for, taken out of the list; NULL: none. */
 struct session_pending *session_pending_take(
     struct session *session, enum mqtt_type answer, uint16_t packet_id);
@@ -152,6 +215,7 @@ struct session {
     uint16_t server_port;
     uint16_t keep_alive; /* seconds in force */
     bool clean_start;
+    bool resumed;                    /* CONNACK says, or in 3.1 may mean, that the broker kept a session */
     bool has_authentication;         /* CONNECT named an authentication method: AUTH may follow */
     bool authentication_asked;       /* the broker's AUTH awaits the client's */
     bool accepted;                   /* connect-accepted was audited: a disconnect event is owed */
@@ -223,9 +287,14 @@ void session_connect_refuse(struct session *session, enum reason reason, const s
 /* What monitor mode lets pass, it reports. */
 void session_connect_would_refuse(const struct session *session, enum reason reason,
     const struct policy_rule_info *rule, const char *detail);
-/* Claims the session's place under its present client id; see hooks.claim. */
-enum reason session_claim(struct session *session);
-/* The verdict of the policy on a topic, with the limit on levels. */
+/* Claims the session's place under its present client id, or asks for it; see hooks.claim. */
+enum reason session_claim(struct session *session, bool proven);
+/* The broker is the one that checks who the client is: nothing is proven before its CONNACK. */
+bool session_is_broker_identified(const struct session *session);
+/* The code of the CONNACK that refuses a CONNECT for this reason; false: the version has none, the connection
+ * just ends. */
+bool session_connack_code(const struct session *session, enum reason reason, uint8_t *code);
+/* The verdict of the policy on a topic. */
 void session_judge(
     const struct session *session, const struct policy_request *request, struct policy_verdict *verdict);
 /* False, with the verdict, if the requester may not receive on its own response topic. */

@@ -44,14 +44,16 @@ struct session_pending *session_pending_take(
 }
 
 void session_pending_answer(
-    const struct session *session, const struct session_pending *pending, struct session_output *output)
+    struct session *session, const struct session_pending *pending, struct session_output *output)
 {
+    struct mqtt_packet packet = {.type = pending->type, .version = session->version};
     uint8_t *codes = memory_calloc(pending->count, 1);
 
     for (uint32_t i = 0; i < pending->count; i++)
         codes[i] = pending->filters[i].code;
-    mqtt_encode_suback(output->to_client, session->version, pending->type, pending->packet_id,
-        view_of(codes, pending->count));
+    packet.u.suback.packet_id = pending->packet_id;
+    packet.u.suback.codes = view_of(codes, pending->count);
+    session_encode_to_client(session, &packet, &packet.u.suback.properties, output);
     free(codes);
 }
 
@@ -67,8 +69,9 @@ enum session_verdict session_pending_merge(struct session *session, struct sessi
 
         if (slot->code == SESSION_BROKER_ANSWERS)
             slot->code = packet->u.suback.codes.data[answered++];
-        if (slot->code >= 0x80 && slot->hash != 0)
-            session_filters_remove(&session->subscriptions.held, slot->hash);
+        if (slot->generation != 0)
+            session_held_answer(
+                &session->subscriptions.held, slot->hash, slot->generation, slot->code < 0x80);
     }
     if (pending->forwarded < pending->count) {
         for (uint32_t i = 0; i < pending->count; i++)
@@ -82,6 +85,35 @@ enum session_verdict session_pending_merge(struct session *session, struct sessi
     return verdict;
 }
 
+bool session_pending_counts_once(const struct session_pending *pending, size_t codes)
+{
+    size_t different = 0;
+
+    for (uint32_t i = 0; i < pending->count; i++) {
+        bool first = true;
+
+        for (uint32_t k = 0; k < i && first; k++)
+            first = pending->filters[k].hash != pending->filters[i].hash;
+        different += first;
+    }
+    return pending->forwarded == pending->count && codes == different;
+}
+
+/* Which code is whose can't be said: one that was granted may be any of them. */
+void session_pending_pass(
+    struct session *session, struct session_pending *pending, const struct mqtt_packet *packet)
+{
+    bool granted = false;
+
+    for (size_t i = 0; i < packet->u.suback.codes.length; i++)
+        granted = granted || packet->u.suback.codes.data[i] < 0x80;
+    for (uint32_t i = 0; i < pending->count; i++)
+        if (pending->filters[i].generation != 0)
+            session_held_answer(&session->subscriptions.held, pending->filters[i].hash,
+                pending->filters[i].generation, granted);
+    free(pending);
+}
+
 void session_subscriptions_free(struct session_subscriptions *subscriptions)
 {
     while (subscriptions->pending != NULL) {
@@ -90,7 +122,7 @@ void session_subscriptions_free(struct session_subscriptions *subscriptions)
         free(subscriptions->pending);
         subscriptions->pending = next;
     }
-    session_filters_free(&subscriptions->held);
+    session_held_free(&subscriptions->held);
     session_filters_free(&subscriptions->refused);
 }
 

@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "base/memory.h"
-#include "base/topic.h"
 #include "proxy/session/session_internal.h"
 
 /* ---- decisions that hold again ---- */
@@ -75,16 +74,6 @@ void session_cache_free(struct session_cache *cache)
 void session_judge(
     const struct session *session, const struct policy_request *request, struct policy_verdict *verdict)
 {
-    struct dialect_topic stripped;
-    uint64_t limit = session->policy->limit_topic_levels;
-
-    if (limit != 0 && request->operation != POLICY_RECEIVE &&
-        (!dialect_strip_name(request->dialect, request->topic, &stripped) ||
-            topic_levels(stripped.topic) > limit)) {
-        *verdict = (struct policy_verdict){.reason = REASON_topic_too_deep};
-        verdict->allowed = verdict->would_be_denied = session->policy->mode == POLICY_MONITOR;
-        return;
-    }
     policy_decide(session->settings->policy, session->subject, request, verdict);
 }
 
@@ -161,12 +150,18 @@ static bool resolve_alias(
     return false;
 }
 
+/* PUBACK and PUBREC have no place for "packet too large"; the nearest is a quota. */
+static uint8_t answer_code(uint8_t code)
+{
+    return code == 0x95 ? 0x97 : code;
+}
+
 static void refuse_publish(
     struct session *session, struct publish_context *context, struct session_output *output)
 {
     const struct mqtt_publish *packet = &context->packet;
     enum policy_deny_publish answer = session->policy->deny_publish;
-    uint8_t code = reason_info(context->verdict.reason)->v5;
+    uint8_t code = answer_code(reason_info(context->verdict.reason)->v5);
     bool reject = answer == POLICY_PUBLISH_REJECT && session->version == MQTT_V5;
 
     if (answer == POLICY_PUBLISH_DISCONNECT) {
@@ -180,13 +175,14 @@ static void refuse_publish(
     audit_publish(session, context, AUDIT_publish_denied,
         reject && packet->qos > 0 ? AUDIT_REJECTED : AUDIT_DROPPED, reject && packet->qos > 0 ? code : -1);
     if (packet->qos > 0)
-        session_flow_refuse(&session->from_client, packet->qos, packet->packet_id, code, !reject,
-            session->version, output->to_client);
+        session_flow_refuse(
+            &session->from_client, packet->qos, packet->packet_id, code, session->version, output->to_client);
 }
 
-/* The packet without its alias and with its topic in full. */
-static enum session_verdict forward_rewritten(
-    struct session *session, struct publish_context *context, struct session_output *output)
+/* The packet without its alias and with its topic in full. False: the broker does not take it that large; no
+ * fault of the client's, who knew the size of what it sent. */
+static bool write_rewritten(
+    struct session *session, const struct publish_context *context, struct session_output *output)
 {
     struct mqtt_packet packet = {
         .type = MQTT_PUBLISH, .version = session->version, .u.publish = context->packet};
@@ -200,10 +196,9 @@ static enum session_verdict forward_rewritten(
     mqtt_encode(&packet, output->to_broker);
     buffer_clear(&session->scratch);
     if (buffer_length(output->to_broker) - before <= session->broker_packet_limit)
-        return SESSION_CONSUMED;
+        return true;
     output->to_broker->end = output->to_broker->start + before;
-    return session_client_violation(session, REASON_packet_too_large, "MQTT-3.2.2-15",
-        "with its topic in full, the packet is larger than the broker takes", MQTT_PUBLISH, output);
+    return false;
 }
 
 /* What the broker announced that it can't do, and what is more than it takes at once: the client was told in
@@ -218,7 +213,8 @@ static bool within_limits(
         session_client_violation(session, REASON_retain_not_supported, "MQTT-3.2.2-14",
             "RETAIN although CONNACK says that there are no retained messages", MQTT_PUBLISH, output);
     else if (packet->qos > 0 && session->version == MQTT_V5 &&
-             session->from_client.in_flight >= session->broker_receive_maximum)
+             session->from_client.ids.count >= session->broker_receive_maximum &&
+             session_flow_is_new(&session->from_client, packet->packet_id))
         session_client_violation(session, REASON_receive_maximum_exceeded, "MQTT-3.3.4-9",
             "more messages in flight than CONNACK's receive maximum", MQTT_PUBLISH, output);
     else
@@ -229,13 +225,22 @@ static bool within_limits(
 static enum session_verdict forward(
     struct session *session, struct publish_context *context, struct session_output *output)
 {
-    enum session_verdict verdict = SESSION_FORWARD;
+    const struct mqtt_publish *packet = &context->packet;
+    enum reason reason = REASON_none;
 
-    if (context->rewritten)
-        verdict = forward_rewritten(session, context, output);
-    if (context->packet.qos > 0 && !output->close)
-        session_flow_forwarded(&session->from_client, context->packet.qos, context->packet.packet_id);
-    return verdict;
+    if (packet->qos > 0 && session_flow_is_refused(&session->from_client, packet->packet_id))
+        reason = REASON_packet_id_in_use;
+    else if (context->rewritten && !write_rewritten(session, context, output))
+        reason = REASON_packet_too_large;
+    if (reason != REASON_none) {
+        context->verdict = (struct policy_verdict){.reason = reason};
+        refuse_publish(session, context, output);
+        return SESSION_CONSUMED;
+    }
+    if (packet->qos > 0)
+        session_flow_forwarded(
+            &session->from_client, packet->qos, packet->packet_id, session->version, output->to_client);
+    return context->rewritten ? SESSION_CONSUMED : SESSION_FORWARD;
 }
 
 /* The policy's verdict, and what the audit is to know of it. False: refused (and answered). */
@@ -245,7 +250,7 @@ static bool judge_publish(
     struct policy_verdict *verdict = &context->verdict;
 
     session_judge(session, &context->request, verdict);
-    if (verdict->allowed && !verdict->would_be_denied)
+    if (verdict->allowed)
         session_response_topic_allowed(
             session, &context->packet.properties, verdict, &context->response_topic);
     if (!verdict->allowed) {
@@ -287,7 +292,7 @@ enum session_verdict session_client_publish(
     } else
         context.verdict = (struct policy_verdict){.allowed = true, .reason = REASON_allowed, .rule = rule};
     verdict = forward(session, &context, output);
-    if (!output->close && !context.verdict.would_be_denied && session_sample(session))
+    if (context.verdict.allowed && !context.verdict.would_be_denied && session_sample(session))
         audit_publish(session, &context, AUDIT_publish_allowed,
             context.rewritten ? AUDIT_REWRITTEN : AUDIT_FORWARDED, -1);
     return verdict;
@@ -302,12 +307,9 @@ static void filter_delivery(
     const struct mqtt_publish *packet = &context->packet;
 
     audit_publish(session, context, AUDIT_delivery_filtered, AUDIT_DROPPED, -1);
-    if (session_flow_backlog(&session->from_broker) > SESSION_IN_FLIGHT_MAX)
-        session_broker_violation(
-            session, "MQTT-3.3.4-9", "more deliveries in flight than there are packet ids", output);
-    else if (packet->qos > 0)
-        session_flow_refuse(&session->from_broker, packet->qos, packet->packet_id, 0, true, session->version,
-            output->to_broker);
+    if (packet->qos > 0)
+        session_flow_refuse(
+            &session->from_broker, packet->qos, packet->packet_id, 0, session->version, output->to_broker);
 }
 
 enum session_verdict session_broker_publish(
@@ -327,6 +329,12 @@ enum session_verdict session_broker_publish(
             session, "MQTT-3.1.2-26", "a topic alias although none was permitted", output);
     context.request = (struct policy_request){POLICY_RECEIVE, packet->topic, session->settings->dialect,
         packet->qos, packet->retain, packet->payload.length};
+    if (frame->bytes.length > session->client_packet_limit) {
+        /* [MQTT-3.1.2-25]: thrown away, as if it had been delivered */
+        context.verdict = (struct policy_verdict){.reason = REASON_packet_too_large};
+        filter_delivery(session, &context, output);
+        return SESSION_CONSUMED;
+    }
     if (remembered(session->receive_cache, &context.request) == NULL) {
         session_judge(session, &context.request, &context.verdict);
         if (!context.verdict.allowed) {
@@ -339,6 +347,7 @@ enum session_verdict session_broker_publish(
             remember(&session->receive_cache, &context.request, &context.verdict);
     }
     if (packet->qos > 0)
-        session_flow_forwarded(&session->from_broker, packet->qos, packet->packet_id);
+        session_flow_forwarded(
+            &session->from_broker, packet->qos, packet->packet_id, session->version, output->to_broker);
     return SESSION_FORWARD;
 }

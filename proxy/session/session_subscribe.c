@@ -5,7 +5,6 @@
 #include <stdlib.h>
 
 #include "base/memory.h"
-#include "base/topic.h"
 #include "proxy/session/session_internal.h"
 
 #define QOS_BITS 0x03
@@ -52,25 +51,22 @@ static uint8_t refusal_code(const struct session *session, enum reason reason)
 }
 
 /* The policy's verdict, and its limits. added: filters of the same packet that will be held anew. */
-static void judge_filter(const struct session *session, const struct mqtt_filter *filter, size_t added,
-    struct policy_subscribe_verdict *verdict)
+static void judge_filter(const struct session *session, const struct mqtt_filter *filter,
+    const struct session_filters *added, struct policy_subscribe_verdict *verdict)
 {
     const struct policy_subscribe_request request = {
         filter->filter, session->settings->dialect, filter->options & QOS_BITS};
     const struct session_subscriptions *subscriptions = &session->subscriptions;
     const struct policy_settings *policy = session->policy;
-    struct dialect_topic stripped;
+    uint64_t hash = session_filter_hash(filter->filter);
     enum reason limit = REASON_none;
 
     policy_decide_subscribe(session->settings->policy, session->subject, &request, verdict);
     if (!verdict->verdict.allowed || (policy->mode == POLICY_MONITOR && verdict->verdict.would_be_denied))
         return;
-    if (policy->limit_topic_levels != 0 && dialect_strip_filter(request.dialect, filter->filter, &stripped) &&
-        topic_levels(stripped.topic) > policy->limit_topic_levels)
-        limit = REASON_topic_too_deep;
-    else if (policy->limit_subscriptions != 0 &&
-             subscriptions->held.count + added >= policy->limit_subscriptions &&
-             !session_filters_has(&subscriptions->held, session_filter_hash(filter->filter)))
+    if (policy->limit_subscriptions != 0 &&
+        subscriptions->held.count + added->count >= policy->limit_subscriptions &&
+        !session_held_has(&subscriptions->held, hash) && !session_filters_has(added, hash))
         limit = REASON_subscriptions_exceeded;
     if (limit == REASON_none)
         return;
@@ -103,18 +99,21 @@ static void judge_all(const struct session *session, struct subscribe_context *c
 {
     bool disconnect = session->policy->deny_subscribe == POLICY_SUBSCRIBE_DISCONNECT;
     struct mqtt_filter filter;
-    size_t index = 0, added = 0;
+    struct session_filters added = {0};
+    size_t index = 0;
 
     for (size_t offset = 0; mqtt_filter_next(context->packet, &offset, &filter); index++) {
         struct policy_subscribe_verdict *verdict = &context->verdicts[index];
 
-        judge_filter(session, &filter, added, verdict);
+        uint64_t hash = session_filter_hash(filter.filter);
+
+        judge_filter(session, &filter, &added, verdict);
         if (!verdict->verdict.allowed && disconnect)
             context->close = verdict->verdict.reason;
-        else if (verdict->verdict.allowed &&
-                 !session_filters_has(&session->subscriptions.held, session_filter_hash(filter.filter)))
-            added++;
+        else if (verdict->verdict.allowed && !session_held_has(&session->subscriptions.held, hash))
+            session_filters_add(&added, hash, SIZE_MAX);
     }
+    session_filters_free(&added);
 }
 
 static void refuse_filter(struct session *session, struct subscribe_context *context,
@@ -125,8 +124,9 @@ static void refuse_filter(struct session *session, struct subscribe_context *con
 
     slot->code = refusal_code(session, verdict->verdict.reason);
     context->changed = true;
-    session_filters_add(
-        &session->subscriptions.refused, session_filter_hash(filter->filter), SESSION_REFUSED_MAX);
+    if (!session_held_has(&session->subscriptions.held, session_filter_hash(filter->filter)))
+        session_filters_add(
+            &session->subscriptions.refused, session_filter_hash(filter->filter), SESSION_REFUSED_MAX);
     audit_filter(session, verdict, filter, context->packet->packet_id, AUDIT_subscribe_denied,
         close ? AUDIT_CLOSED : AUDIT_REJECTED, close ? -1 : slot->code);
 }
@@ -145,8 +145,8 @@ static void grant_filter(struct session *session, struct subscribe_context *cont
     slot->code = SESSION_BROKER_ANSWERS;
     context->pending->forwarded++;
     session_filters_remove(&session->subscriptions.refused, hash);
-    if (session_filters_add(&session->subscriptions.held, hash, SESSION_HELD_MAX))
-        slot->hash = hash;
+    slot->hash = hash;
+    slot->generation = session_held_ask(&session->subscriptions.held, hash);
     write_filter(&context->filters, filter->filter, options);
     if (verdict->verdict.would_be_denied)
         audit_filter(session, verdict, filter, context->packet->packet_id, AUDIT_subscribe_denied,
@@ -234,6 +234,10 @@ enum session_verdict session_broker_suback(
     pending = session_pending_take(session, MQTT_SUBACK, packet.u.suback.packet_id);
     if (pending != NULL && pending->forwarded == packet.u.suback.codes.length)
         return session_pending_merge(session, pending, &packet, output);
+    if (pending != NULL && session_pending_counts_once(pending, packet.u.suback.codes.length)) {
+        session_pending_pass(session, pending, &packet);
+        return SESSION_FORWARD;
+    }
     free(pending);
     return session_broker_violation(
         session, "MQTT-3.8.4-6", "a SUBACK that answers no SUBSCRIBE, or not all of its filters", output);

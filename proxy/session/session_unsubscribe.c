@@ -13,19 +13,21 @@ static void take_filter(struct session *session, struct session_pending_filter *
 {
     uint64_t hash = session_filter_hash(filter);
 
-    if (session_filters_remove(&session->subscriptions.refused, hash)) {
+    /* A session that the broker kept may hold what this connection was refused. */
+    if (session_filters_remove(&session->subscriptions.refused, hash) && !session->resumed) {
         slot->code = NO_SUBSCRIPTION_EXISTED;
         return;
     }
     slot->code = SESSION_BROKER_ANSWERS;
-    session_filters_remove(&session->subscriptions.held, hash);
+    session_held_remove(&session->subscriptions.held, hash);
     pending->forwarded++;
     buffer_append_byte(rest, (uint8_t)(filter.length >> 8));
     buffer_append_byte(rest, (uint8_t)filter.length);
     buffer_append(rest, filter);
 }
 
-/* What goes on of the packet; the pending answer is kept only where it has codes to merge. */
+/* What goes on of the packet. Only 5.0's UNSUBACK has codes: there every answer is awaited, so that two
+ * packets under the same id have each its own. */
 static enum session_verdict finish(struct session *session, const struct mqtt_packet *packet,
     struct session_pending *pending, struct session_output *output)
 {
@@ -41,7 +43,7 @@ static enum session_verdict finish(struct session *session, const struct mqtt_pa
         rest.u.subscribe.count = pending->forwarded;
         mqtt_encode(&rest, output->to_broker);
     }
-    if (session->version == MQTT_V5 && pending->forwarded != 0 && pending->forwarded != pending->count)
+    if (session->version == MQTT_V5 && pending->forwarded != 0)
         session_pending_await(session, pending);
     else
         free(pending);
@@ -82,11 +84,11 @@ enum session_verdict session_broker_unsuback(
             &error) != MQTT_OK)
         return session_broker_violation(session, error.statement, error.text, output);
     pending = session_pending_take(session, MQTT_UNSUBACK, packet.u.suback.packet_id);
-    if (pending == NULL)
-        return SESSION_FORWARD; /* it answers a packet that went on as it came */
-    if (pending->forwarded == packet.u.suback.codes.length)
+    if (pending == NULL && session->version != MQTT_V5)
+        return SESSION_FORWARD;
+    if (pending != NULL && pending->forwarded == packet.u.suback.codes.length)
         return session_pending_merge(session, pending, &packet, output);
     free(pending);
-    return session_broker_violation(
-        session, "MQTT-3.11.3-2", "an UNSUBACK that does not answer all filters of its UNSUBSCRIBE", output);
+    return session_broker_violation(session, "MQTT-3.11.3-2",
+        "an UNSUBACK that answers no UNSUBSCRIBE, or not all of its filters", output);
 }

@@ -134,13 +134,31 @@ class Peer:
 class Client(Peer):
     """The client's side."""
 
+    def in_version(self, kind, code):
+        """A reason code of 5.0 as this client's version says it: before 5.0 CONNACK has codes of its own, SUBACK has
+        one for a failure (3.1 none), and the other acknowledgements have none."""
+        if self.version == raw.V5 or code <= 0x80:
+            return code
+        if kind == raw.CONNACK:
+            return raw.CONNACK_BEFORE_5[code]
+        return 0x80 if kind == raw.SUBACK and self.version == raw.V311 else 0
+
     def connect(self, client_id="", code=0, timeout=TIMEOUT, **options):
-        """CONNECT and its CONNACK, which must have this code."""
+        """CONNECT and its CONNACK, which must have this code (in_version)."""
         self.send(raw.connect(self.version, client_id, **options))
-        return self.expect(raw.CONNACK, timeout, code=code)
+        return self.expect(raw.CONNACK, timeout, code=self.in_version(raw.CONNACK, code))
+
+    def expect_disconnect(self, *codes):
+        """The end of the connection: with a DISCONNECT that has one of these codes in 5.0, without a word before."""
+        packets = self.until_closed()
+        if self.version == raw.V5:
+            assert [packet.name for packet in packets] == ["DISCONNECT"], [str(packet) for packet in packets]
+            assert packets[0].code in codes, f"{packets[0]}, wanted {[hex(code) for code in codes]}"
+        else:
+            assert packets == [], [str(packet) for packet in packets]
 
     def subscribe(self, *filters, qos=0, codes=None, props=()):
-        """SUBSCRIBE and its SUBACK. filters: names, or (name, options)."""
+        """SUBSCRIBE and its SUBACK. filters: names, or (name, options); codes: what SUBACK must say (in_version)."""
         pairs = [(item, qos) if isinstance(item, str) else item for item in filters]
         packet_id = next(self.identifiers)
         self.send(raw.subscribe(self.version, packet_id, pairs, props))
@@ -148,7 +166,8 @@ class Client(Peer):
         if codes is None:
             assert all(code < 0x80 for code in answer.codes), f"refused: {answer}"
         else:
-            assert answer.codes == list(codes), f"{answer} instead of {[hex(code) for code in codes]}"
+            wanted = [self.in_version(raw.SUBACK, code) for code in codes]
+            assert answer.codes == wanted, f"{answer} instead of {[hex(code) for code in wanted]}"
         assert len(answer.codes) == len(pairs)
         return answer
 
@@ -158,7 +177,9 @@ class Client(Peer):
         return self.expect(raw.UNSUBACK, packet_id=packet_id)
 
     def publish(self, topic, payload=b"", qos=0, code=0, **options):
-        """PUBLISH and the whole acknowledgement; code is what PUBACK or PUBREC must say. Returns the packet id."""
+        """PUBLISH and the whole acknowledgement; code: what PUBACK or PUBREC must say (in_version). Returns the packet
+        id."""
+        code = self.in_version(raw.PUBACK, code)
         packet_id = options.pop("packet_id", None) or (next(self.identifiers) if qos else None)
         self.send(raw.publish(self.version, topic, payload, qos=qos, packet_id=packet_id, **options))
         if qos == 1:

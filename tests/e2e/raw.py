@@ -16,6 +16,9 @@ VERSION_NAMES = {V31: "3.1", V311: "3.1.1", V5: "5.0"}
 TYPE_NAMES = {value: name for name, value in list(globals().items()) if name.isupper() and isinstance(value, int)
               and name not in ("V31", "V311", "V5")}
 
+# What a CONNACK before 5.0 says where one of 5.0 has a reason code.
+CONNACK_BEFORE_5 = {0x84: 1, 0x85: 2, 0x86: 4, 0x87: 5, 0x88: 3, 0x8B: 3, 0x97: 3}
+
 # Properties of MQTT 5.0, section 2.2.2.2.
 PAYLOAD_FORMAT_INDICATOR = 0x01
 MESSAGE_EXPIRY_INTERVAL = 0x02

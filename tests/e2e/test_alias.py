@@ -5,6 +5,7 @@ import pytest
 import raw
 from audit import get
 
+pytestmark = pytest.mark.needs("v5.0")
 POLICY = """\
 version: 1
 policy: aliases

@@ -9,6 +9,8 @@ import pytest
 from servers import run_cli
 from world import ALLOW_ALL
 
+pytestmark = pytest.mark.brokerless
+
 
 class Folder:
     """A folder with a mqward.yaml and a policy.yaml."""

@@ -11,6 +11,7 @@ from audit import Audit, get
 from servers import Redis, free_port, wait_until
 from world import ALLOW_ALL
 
+pytestmark = pytest.mark.brokerless
 POLICY = ALLOW_ALL.replace('topics: ["#"]', 'topics: ["open/#"]')
 
 

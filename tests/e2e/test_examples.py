@@ -7,6 +7,7 @@ import pytest
 
 from servers import make_password_file, run_cli
 
+pytestmark = pytest.mark.brokerless
 EXAMPLES = os.path.join(os.path.dirname(__file__), "..", "..", "examples")
 
 

@@ -22,21 +22,21 @@ def unavailable(version):
 @pytest.mark.parametrize("tls", (False, True), ids=("plain", "tls"))
 def test_a_broker_that_is_killed_and_comes_back(make_world, tls):
     world = make_world()
-    old = {version: world.connected(f"old-{version}", version, tls=tls) for version in raw.VERSIONS}
+    old = {version: world.connected(f"old-{version}", version, tls=tls) for version in world.broker.versions()}
     world.broker.kill()
     for version, client in old.items():
         packets = client.until_closed()
-        assert [(packet.name, packet.code) for packet in packets] == ([("DISCONNECT", 0x8B)] if version == raw.V5 else [])
+        assert packets == []  # the broker said nothing, and so does mqward
         event = world.audit.wait_for(action="mqtt-disconnect", client_id=f"old-{version}")
         assert get(event, "reason") in ("broker_closed", "broker_disconnected")
-    for version in raw.VERSIONS:
+    for version in world.broker.versions():
         client = world.client(version, tls=tls)
         client.connect(f"away-{version}", code=unavailable(version))
         client.expect_closed()
         event = world.audit.wait_for(action="mqtt-connect-refused", client_id=f"away-{version}")
         assert get(event, "reason") == "broker_unreachable"
     world.broker.start()
-    for version in raw.VERSIONS:
+    for version in world.broker.versions():
         client = world.connected(f"new-{version}", version, tls=tls)
         client.subscribe(f"a/{version}")
         client.publish(f"a/{version}", b"back", qos=0)
@@ -45,10 +45,10 @@ def test_a_broker_that_is_killed_and_comes_back(make_world, tls):
 
 def test_a_broker_that_stands_still_goes_on_where_it_was(make_world):
     world = make_world()
-    client = world.connected(version=raw.V5)
+    client = world.connected()
     client.subscribe("a/#", qos=1)
     world.broker.pause()
-    client.send(raw.publish(raw.V5, "a/1", b"during", qos=1, packet_id=9) + raw.pingreq())
+    client.send(raw.publish(client.version, "a/1", b"during", qos=1, packet_id=9) + raw.pingreq())
     with pytest.raises(TimeoutError):
         client.receive(0.5)
     world.broker.resume()
@@ -268,7 +268,7 @@ def test_a_client_refused_because_the_broker_is_away_makes_room_at_once(make_wor
                                                  "limits": {"connections": 1}}])
 
     def refused_by_the_broker():
-        with world.client() as client:
+        with world.client(raw.V5) as client:
             client.send(raw.connect(raw.V5, "early") + raw.pingreq() * 100)
             packets = client.until_closed()
             return [(packet.name, packet.code) for packet in packets] == [("CONNACK", 0x88)]

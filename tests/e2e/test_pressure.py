@@ -39,6 +39,7 @@ def flood(client, data, count):
     return thread
 
 
+@pytest.mark.needs("isolation")
 @pytest.mark.core
 @pytest.mark.parametrize("tls", (False, True), ids=("plain", "tls"))
 def test_a_client_that_never_reads_costs_bounded_memory(make_world, tls):
@@ -53,7 +54,7 @@ def test_a_client_that_never_reads_costs_bounded_memory(make_world, tls):
     payload = b"x" * 65536
     highest = 0
     for round_ in range(40):  # 40 x 2.5 MiB
-        sender.send(b"".join(raw.publish(raw.V5, "flood/x", payload) for _ in range(40)))
+        sender.send(b"".join(raw.publish(sender.version, "flood/x", payload) for _ in range(40)))
         for _ in range(40):
             assert len(reader.message().payload) == 65536
         highest = max(highest, world.proxy.resident())
@@ -64,23 +65,24 @@ def test_a_client_that_never_reads_costs_bounded_memory(make_world, tls):
 
 def test_a_client_that_never_reads_is_closed_after_the_send_timeout(make_world):
     world = make_world(listeners=listeners("1s"))
-    deaf = world.client(raw.V5, receive_buffer=4096)
+    deaf = world.client(receive_buffer=4096)
     deaf.connect("deaf")
     deaf.subscribe("flood/#")
     sender = world.direct()
     for _ in range(200):
-        sender.send(raw.publish(raw.V5, "flood/x", b"x" * 65536))
+        sender.send(raw.publish(sender.version, "flood/x", b"x" * 65536))
     event = world.audit.wait_for(timeout=20, action="mqtt-disconnect", client_id="deaf")
     assert get(event, "reason") == "slow_reader"
 
 
+@pytest.mark.needs("isolation")
 def test_a_client_that_asks_and_never_listens_costs_bounded_memory(make_world):
     """Denied SUBSCRIBEs and PUBLISHes are answered by the proxy itself: their answers must be bounded, too."""
     world = make_world(DENYING, configuration={"log": {"level": "info"}})
     before = settled(world)
-    deaf = world.client(raw.V5, receive_buffer=4096)
+    deaf = world.client(receive_buffer=4096)
     deaf.connect("deaf")
-    data = b"".join(raw.publish(raw.V5, "closed", b"", qos=1, packet_id=index) for index in range(1, 20000)) + raw.pingreq() * 20000
+    data = b"".join(raw.publish(deaf.version, "closed", b"", qos=1, packet_id=index) for index in range(1, 20000)) + raw.pingreq() * 20000
     thread = flood(deaf, data, 60)
     highest = 0
     deadline = time.monotonic() + 4

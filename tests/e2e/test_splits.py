@@ -30,13 +30,13 @@ def world(make_shared_world):
     return make_shared_world(POLICY)
 
 
-def conversation(version, topic):
+def conversation(world, version, topic):
     """(bytes to send, packets that answer them) of a conversation with everything in it."""
     no = {raw.V31: 0, raw.V311: 0x80, raw.V5: 0x87}[version]
     denied = 0x87 if version == raw.V5 else 0
     alias = [(raw.TOPIC_ALIAS, 1)] if version == raw.V5 else []
     steps = [
-        (raw.subscribe(version, 1, [(topic + "/#", 2), ("closed", 1)]), [("SUBACK", 1, [2, no])]),
+        (raw.subscribe(version, 1, [(topic + "/#", 2), ("closed", 1)]), [("SUBACK", 1, [world.qos(2), no])]),
         (raw.publish(version, topic + "/a", b"one", props=alias), [("PUBLISH", topic + "/a", b"one")]),
         (raw.publish(version, "closed", b"x", qos=1, packet_id=2), [("PUBACK", 2, denied)]),
         (raw.publish(version, topic + "/hidden", b"x", qos=1, packet_id=3), [("PUBACK", 3, 0)]),
@@ -69,7 +69,7 @@ def converse(world, version, client, send):
     topic = f"open/{world.name()}"
     send(raw.connect(version, world.name(), username="u" * 20, password="p" * 20, will=raw.Will(topic + "/will", b"w" * 50)))
     client.expect(raw.CONNACK, code=0)
-    for data, answers in conversation(version, topic):
+    for data, answers in conversation(world, version, topic):
         send(data)
         got = []
         while len(got) < len(answers):
@@ -113,7 +113,7 @@ def test_random_cuts(world, version, tls, seed):
 def test_everything_in_one_write(world, version, tls):
     topic = f"open/{world.name()}"
     client = world.client(version, tls=tls)
-    steps = conversation(version, topic)
+    steps = conversation(world, version, topic)
     client.send(raw.connect(version, world.name()) + b"".join(data for data, _ in steps))
     client.expect(raw.CONNACK, code=0)
     wanted = [answer for _, answers in steps for answer in answers]

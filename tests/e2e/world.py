@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A world: Mosquitto behind mqward, Redis beside it, and clients in front of both."""
+"""A world: the broker of this run behind mqward, Redis beside it, and clients in front of both."""
 import itertools
 import os
 import shutil
 
+import pytest
+
+import brokers
 import raw
 from audit import Audit
 from peer import Client, FakeBroker, dial
-from servers import Mosquitto, Mqward, Redis, make_password_file, merge
+from servers import Mqward, Redis, free_port, make_password_file, merge
 
 ALLOW_ALL = """\
 version: 1
@@ -25,7 +28,7 @@ audit: {deny: all, allow: 0%, payload: hash}
 
 
 class World:
-    """broker, redis: True, False, or a dict of options for Mosquitto, Redis; broker may be "fake", too.
+    """broker, redis: True, False (none; Redis: not yet), or a dict of its options; broker may be "fake", too.
     passwords: users of the password file "users". configuration: merged over the standard mqward.yaml."""
 
     def __init__(self, folder, certs, policy=ALLOW_ALL, *, broker=True, redis=True, passwords=None, configuration=None,
@@ -48,14 +51,18 @@ class World:
             raise
 
     def _start_broker(self, broker):
-        if broker == "fake":
+        if not broker:
+            self.broker_port = free_port()
+        elif broker == "fake":
+            if brokers.chosen().name != "mosquitto":
+                pytest.skip("plays the broker itself: runs with --broker mosquitto")
             self.fake = FakeBroker()
             self.broker_port = self.fake.port
         else:
-            self.broker = Mosquitto(os.path.join(self.folder, "broker"), **(broker if isinstance(broker, dict) else {}))
+            options = broker if isinstance(broker, dict) else {}
+            self.broker = brokers.chosen()(os.path.join(self.folder, "broker"), **options)
             self.broker_port = self.broker.port
-            if broker:
-                self.broker.start()
+            self.broker.start()
 
     def _start_redis(self, redis):
         options = dict(redis) if isinstance(redis, dict) else {}
@@ -94,25 +101,35 @@ class World:
     def name(self, prefix="client"):
         return f"{prefix}-{next(self.counter)}"
 
-    def client(self, version=raw.V5, *, listener=None, certificate=None, tls=False, context=None, **options):
-        """A connection to mqward on which nothing was sent yet. TLS when asked for or with a certificate."""
+    @property
+    def version(self):
+        """The newest version of MQTT that the broker speaks."""
+        return self.broker.versions()[-1] if self.broker else raw.V5
+
+    def qos(self, qos):
+        """The QoS at which the broker does what it is asked to do at qos: it may know fewer of them."""
+        return min(qos, self.broker.highest_qos) if self.broker else qos
+
+    def client(self, version=None, *, listener=None, certificate=None, tls=False, context=None, **options):
+        """A connection to mqward on which nothing was sent yet. TLS when asked for or with a certificate. Without a
+        version, it is the newest of the broker."""
         tls = tls or certificate is not None or context is not None
         if tls and context is None:
             context = self.certs.context(certificate)
         port = self.proxy.ports[listener or ("tls" if tls else "plain")]
-        client = Client(dial(("127.0.0.1", port), context if tls else None, **options), version)
+        client = Client(dial(("127.0.0.1", port), context if tls else None, **options), version or self.version)
         self.clients.append(client)
         return client
 
-    def connected(self, client_id=None, version=raw.V5, *, listener=None, certificate=None, tls=False, **options):
+    def connected(self, client_id=None, version=None, *, listener=None, certificate=None, tls=False, **options):
         """A client after its CONNACK."""
         client = self.client(version, listener=listener, certificate=certificate, tls=tls)
         client.connect(self.name() if client_id is None else client_id, **options)
         return client
 
-    def direct(self, client_id=None, version=raw.V5, **options):
+    def direct(self, client_id=None, version=None, **options):
         """A client of the broker itself, past mqward."""
-        client = Client(dial(("127.0.0.1", self.broker_port)), version)
+        client = Client(dial(("127.0.0.1", self.broker_port)), version or self.version)
         self.clients.append(client)
         client.connect(self.name("direct") if client_id is None else client_id, **options)
         return client

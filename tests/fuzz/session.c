@@ -39,9 +39,10 @@ static enum reason on_password(void *context, const char *file, struct view name
     return REASON_password_wrong;
 }
 
-static enum reason on_claim(void *context, struct view identity, struct view client_id, uint64_t limit)
+static enum reason on_claim(
+    void *context, struct view identity, struct view client_id, uint64_t limit, bool proven)
 {
-    (void)context, (void)identity, (void)limit;
+    (void)context, (void)identity, (void)limit, (void)proven;
     return view_equal(client_id, VIEW("taken")) ? REASON_client_id_in_use : REASON_none;
 }
 

@@ -1,44 +1,45 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The reference: every rule, every topic, level by level, with nothing shared with the engine but the
- * language's page. A subscription is decided by going through the topics of its filter one by one. */
+/* The reference for messages: every rule, level by level. */
 #include <stdio.h>
 
 #include "random_policy.h"
 
-enum match { NO, YES, MAYBE };
-
 /* ---- one topic against one pattern ---- */
 
-static const char *value_of(const struct random_subject *subject, const char *name, size_t length)
+int level_placeholder(const char *level, size_t length, size_t *open, size_t *close)
 {
-    const char *const names[] = {"id", "site", "client_id", "username"};
-    const char *const values[] = {subject->id, subject->site, subject->client_id, subject->username};
-    for (size_t i = 0; i < 4; i++) {
-        if (strlen(names[i]) == length && memcmp(names[i], name, length) == 0)
-            return values[i];
+    const char *begin = memchr(level, '<', length), *end = memchr(level, '>', length);
+    if (begin == NULL || end == NULL)
+        return -1;
+    *open = (size_t)(begin - level);
+    *close = (size_t)(end - level) + 1;
+    for (int i = 0; i < PLACEHOLDERS; i++) {
+        size_t name = strlen(placeholder_text[i]);
+        if (name == *close - *open - 2 && memcmp(begin + 1, placeholder_text[i], name) == 0)
+            return i;
     }
-    return NULL;
+    return -1;
 }
 
 static enum match level_matches(const char *pattern, size_t pattern_length, const char *level, size_t length,
     const struct random_subject *subject)
 {
-    const char *open = memchr(pattern, '<', pattern_length), *close = memchr(pattern, '>', pattern_length);
-    if (open == NULL)
+    size_t before, close;
+    int placeholder = level_placeholder(pattern, pattern_length, &before, &close);
+    if (placeholder < 0)
         return pattern_length == length && memcmp(pattern, level, length) == 0 ? YES : NO;
-    size_t before = (size_t)(open - pattern), after = pattern_length - before - (size_t)(close - open) - 1;
-    const char *value = value_of(subject, open + 1, (size_t)(close - open) - 1);
+    size_t after = pattern_length - close;
+    const char *value = subject->value[placeholder];
     if (length <= before + after || memcmp(level, pattern, before) != 0 ||
-        memcmp(level + length - after, close + 1, after) != 0)
+        memcmp(level + length - after, pattern + close, after) != 0)
         return NO;
     if (value == NULL)
         return level[before] == '$' ? NO : MAYBE;
-    return length == before + after + strlen(value) && memcmp(level + before, value, strlen(value)) == 0 ? YES
-                                                                                                         : NO;
+    bool same = length == before + after + strlen(value) && memcmp(level + before, value, strlen(value)) == 0;
+    return same ? YES : NO;
 }
 
-static enum match topic_matches_pattern(
-    const char *pattern, const char *topic, const struct random_subject *subject)
+enum match topic_matches_pattern(const char *pattern, const char *topic, const struct random_subject *subject)
 {
     enum match result = YES;
     if (topic[0] == '$' && (pattern[0] == '+' || pattern[0] == '#'))
@@ -60,8 +61,18 @@ static enum match topic_matches_pattern(
     }
 }
 
+size_t levels_of(const char *topic)
+{
+    size_t levels = 1;
+    for (; *topic != '\0'; topic++)
+        levels += *topic == '/';
+    return levels;
+}
+
+/* ---- one topic against one rule ---- */
+
 /* Is the topic among a rule's topics? An unknown value counts against the client. */
-static bool in_topics(const struct random_rule *rule, const char *topic, const struct random_subject *subject)
+bool in_topics(const struct random_rule *rule, const char *topic, const struct random_subject *subject)
 {
     for (size_t i = 0; i < rule->topics; i++) {
         enum match match = topic_matches_pattern(rule->topic[i], topic, subject);
@@ -71,8 +82,7 @@ static bool in_topics(const struct random_rule *rule, const char *topic, const s
     return false;
 }
 
-static bool in_excepts(
-    const struct random_rule *rule, const char *topic, const struct random_subject *subject)
+bool in_excepts(const struct random_rule *rule, const char *topic, const struct random_subject *subject)
 {
     for (size_t i = 0; i < rule->excepts; i++) {
         enum match match = topic_matches_pattern(rule->except[i], topic, subject);
@@ -82,12 +92,12 @@ static bool in_excepts(
     return false;
 }
 
-static bool applies(const struct random_rule *rule, const struct random_subject *subject)
+bool rule_applies_to(const struct random_rule *rule, const struct random_subject *subject)
 {
     return (rule->who & subject->groups) != 0 && (rule->unless & subject->groups) == 0;
 }
 
-static unsigned verbs_of(const struct random_rule *rule)
+unsigned rule_all_verbs(const struct random_rule *rule)
 {
     unsigned verbs = rule->verbs;
     if ((verbs & R_SUBSCRIBE) != 0)
@@ -97,89 +107,7 @@ static unsigned verbs_of(const struct random_rule *rule)
     return verbs;
 }
 
-/* ---- decide ---- */
-
-static bool starts_own_tree(const char *topic)
-{
-    size_t length = strcspn(topic, "/");
-    return (length == 4 && memcmp(topic, "$SYS", 4) == 0) ||
-           (length == 8 && memcmp(topic, "$CONTROL", 8) == 0);
-}
-
-/* The topic without "$delayed/<seconds>/". */
-static const char *without_prefix(const struct policy_request *request, char *buffer, bool *delayed)
-{
-    memcpy(buffer, request->topic.data, request->topic.length);
-    buffer[request->topic.length] = '\0';
-    *delayed = request->operation != POLICY_RECEIVE && strncmp(buffer, "$delayed/", 9) == 0;
-    return *delayed ? strchr(buffer + 9, '/') + 1 : buffer;
-}
-
-/* How many conditions an allow or a deny misses; -1: it is not about the request at all. */
-static int missed(const struct random_rule *rule, const struct random_subject *subject,
-    const struct policy_request *request, enum reason *reason)
-{
-    char buffer[128];
-    bool delayed;
-    const char *topic = without_prefix(request, buffer, &delayed);
-    bool publishing = request->operation != POLICY_RECEIVE;
-    int count = 0;
-    *reason = REASON_no_allow;
-    if (!applies(rule, subject) || (verbs_of(rule) & (publishing ? R_PUBLISH : R_RECEIVE)) == 0 ||
-        !in_topics(rule, topic, subject) || in_excepts(rule, topic, subject))
-        return -1;
-    if (!publishing)
-        return 0;
-    count += rule->retain >= 0 && (rule->retain == 1) != request->retain;
-    if (rule->deny)
-        return count;
-    count += rule->max_qos >= 0 && request->qos > rule->max_qos;
-    count += rule->max_size >= 0 && request->size > (uint64_t)rule->max_size;
-    if (starts_own_tree(topic) && !rule->privileged) {
-        count++;
-        *reason = REASON_not_privileged;
-    }
-    if (delayed && (rule->features & POLICY_FEATURE_DELAYED) == 0) {
-        count++;
-        *reason = REASON_feature_not_granted;
-    }
-    return count;
-}
-
-static void finish(const struct random_policy *policy, struct reference_verdict *verdict)
-{
-    verdict->would_be_denied = verdict->allowed && verdict->would_deny;
-    if (policy->monitor && !verdict->allowed) {
-        verdict->allowed = true;
-        verdict->would_be_denied = true;
-    }
-}
-
-struct reference_verdict reference_decide(const struct random_policy *policy,
-    const struct random_subject *subject, const struct policy_request *request)
-{
-    struct reference_verdict verdict = {.reason = REASON_no_allow};
-    bool denied = false, allowed = false;
-    enum reason reason;
-    for (size_t i = 0; i < policy->rules; i++) {
-        const struct random_rule *rule = &policy->rule[i];
-        if (missed(rule, subject, request, &reason) != 0)
-            continue;
-        if (rule->deny)
-            *(rule->monitor ? &verdict.would_deny : &denied) = true;
-        else if (!rule->monitor)
-            allowed = true;
-    }
-    if (denied)
-        verdict.reason = REASON_denied_by_rule;
-    else if (allowed)
-        verdict.reason = REASON_allowed;
-    verdict.allowed = verdict.reason == REASON_allowed;
-    finish(policy, &verdict);
-    return verdict;
-}
-
-static const struct random_rule *find_rule(const struct random_policy *policy, const char *name)
+const struct random_rule *find_rule(const struct random_policy *policy, const char *name)
 {
     unsigned number = 0;
     if (sscanf(name, "r%u", &number) != 1 || number >= policy->rules)
@@ -187,180 +115,191 @@ static const struct random_rule *find_rule(const struct random_policy *policy, c
     return &policy->rule[number];
 }
 
+/* ---- prefixes ---- */
+
+static bool argument_is(const char *text, size_t length, bool seconds)
+{
+    if (length == 0 || (seconds && length > 10))
+        return false;
+    for (size_t i = 0; i < length; i++) {
+        if (seconds ? text[i] < '0' || text[i] > '9' : text[i] == '+' || text[i] == '#')
+            return false;
+    }
+    return true;
+}
+
+/* Takes one prefix with its argument off, if it is there. */
+static bool take_prefix(struct prefixes *found, const char *prefix, bool argument, bool seconds)
+{
+    if (strncmp(found->rest, prefix, strlen(prefix)) != 0)
+        return false;
+    const char *rest = found->rest + strlen(prefix);
+    if (argument) {
+        size_t length = strcspn(rest, "/");
+        found->malformed |= rest[length] == '\0' || !argument_is(rest, length, seconds);
+        rest += rest[length] == '\0' ? length : length + 1;
+    }
+    found->malformed |= *rest == '\0';
+    found->rest = rest;
+    return true;
+}
+
+struct prefixes strip_prefixes(const char *text, enum dialect dialect, bool publish)
+{
+    struct prefixes found = {.rest = text};
+    bool emqx = dialect == DIALECT_EMQX, queues = emqx || dialect == DIALECT_NANOMQ;
+    while (publish && emqx && !found.malformed && take_prefix(&found, "$delayed/", true, true))
+        found.features |= POLICY_FEATURE_DELAYED;
+    if (publish)
+        return found;
+    /* One share or queue, and in it, or alone, one of those behind which nothing is a prefix. */
+    for (int i = 0; i < 2 && !found.malformed; i++) {
+        unsigned feature = take_prefix(&found, "$share/", true, false)              ? POLICY_FEATURE_SHARED
+                           : queues && take_prefix(&found, "$queue/", false, false) ? POLICY_FEATURE_QUEUE
+                                                                                    : 0;
+        found.malformed |= feature != 0 && found.shared;
+        found.features |= feature;
+        found.shared |= feature != 0;
+    }
+    if (emqx && !found.malformed && take_prefix(&found, "$exclusive/", false, false))
+        found.features |= POLICY_FEATURE_EXCLUSIVE;
+    else if (emqx && !found.malformed && take_prefix(&found, "$stream/", false, false))
+        found.features |= POLICY_FEATURE_STREAM;
+    return found;
+}
+
+/* ---- dots ---- */
+
+bool broker_reads_dots(enum dialect dialect)
+{
+    return dialect == DIALECT_RABBITMQ || dialect == DIALECT_ARTEMIS;
+}
+
+void read_as_broker(char *text, enum dialect dialect, bool filter)
+{
+    if (!broker_reads_dots(dialect))
+        return;
+    for (char *at = text; *at != '\0'; at++)
+        *at = *at == '.' ? '/' : *at;
+    for (char *level = text; filter; level += strcspn(level, "/") + 1) {
+        if (level[0] == '*' && (level[1] == '/' || level[1] == '\0'))
+            level[0] = '+';
+        if (level[strcspn(level, "/")] == '\0')
+            return;
+    }
+}
+
+/* ---- decide ---- */
+
+enum { MISSED_QOS, MISSED_RETAIN, MISSED_SIZE, MISSED_PRIVILEGED, MISSED_FEATURE, CONDITIONS };
+static const char *const condition_names[CONDITIONS] = {
+    "max_qos", "retain", "max_size", "privileged", "feature"};
+
+static bool is_brokers_own(const char *topic)
+{
+    size_t length = strcspn(topic, "/");
+    return (length == 4 && memcmp(topic, "$SYS", 4) == 0) ||
+           (length == 8 && memcmp(topic, "$CONTROL", 8) == 0);
+}
+
+/* How many conditions a rule misses, the last of them in *which; -1: it is not about the request at all. */
+static int missed(const struct random_rule *rule, const struct random_subject *subject,
+    const struct policy_request *request, const struct prefixes *prefixes, int *which)
+{
+    bool publishing = request->operation != POLICY_RECEIVE, misses[CONDITIONS] = {false};
+    int count = 0;
+    if (!rule_applies_to(rule, subject) ||
+        (rule_all_verbs(rule) & (publishing ? R_PUBLISH : R_RECEIVE)) == 0 ||
+        !in_topics(rule, prefixes->rest, subject) || in_excepts(rule, prefixes->rest, subject))
+        return -1;
+    if (!publishing)
+        return 0;
+    misses[MISSED_RETAIN] = rule->retain >= 0 && (rule->retain == 1) != request->retain;
+    if (!rule->deny) {
+        misses[MISSED_QOS] = rule->max_qos >= 0 && request->qos > rule->max_qos;
+        misses[MISSED_SIZE] = rule->max_size >= 0 && request->size > (uint64_t)rule->max_size;
+        misses[MISSED_PRIVILEGED] = is_brokers_own(prefixes->rest) && !rule->privileged;
+        misses[MISSED_FEATURE] = (prefixes->features & ~rule->features) != 0;
+    }
+    for (int i = 0; i < CONDITIONS; i++) {
+        count += misses[i];
+        *which = misses[i] ? i : *which;
+    }
+    return count;
+}
+
+/* The request's topic as text and without its prefixes, which only publishers' topics have. */
+static struct prefixes topic_of(const struct policy_request *request, char text[TOPIC_SIZE])
+{
+    struct prefixes prefixes = {.rest = text};
+    snprintf(text, TOPIC_SIZE, "%.*s", (int)request->topic.length, (const char *)request->topic.data);
+    if (request->operation != POLICY_RECEIVE)
+        prefixes = strip_prefixes(text, request->dialect, true);
+    read_as_broker(text + (prefixes.rest - text), request->dialect, false);
+    return prefixes;
+}
+
+void apply_monitor(const struct random_policy *policy, struct reference_verdict *verdict)
+{
+    verdict->allowed = verdict->reason == REASON_allowed;
+    verdict->would_be_denied = verdict->allowed && verdict->would_deny;
+    if (policy->monitor && !verdict->allowed) {
+        verdict->allowed = true;
+        verdict->would_be_denied = true;
+    }
+}
+
+static void decide_by_rules(const struct random_policy *policy, const struct random_subject *subject,
+    const struct policy_request *request, const struct prefixes *prefixes, struct reference_verdict *verdict)
+{
+    bool denied = false, allowed = false;
+    int which = 0;
+    for (size_t i = 0; i < policy->rules; i++) {
+        const struct random_rule *rule = &policy->rule[i];
+        int count = missed(rule, subject, request, prefixes, &which);
+        if (count == 0 && rule->deny)
+            *(rule->monitor ? &verdict->would_deny : &denied) = true;
+        allowed |= count == 0 && !rule->deny && !rule->monitor;
+        verdict->near |= count == 1 && !rule->deny && !rule->monitor;
+    }
+    verdict->reason = denied ? REASON_denied_by_rule : allowed ? REASON_allowed : REASON_no_allow;
+}
+
+struct reference_verdict reference_decide(const struct random_policy *policy,
+    const struct random_subject *subject, const struct policy_request *request)
+{
+    struct reference_verdict verdict = {0};
+    char text[TOPIC_SIZE];
+    struct prefixes prefixes = topic_of(request, text);
+    bool bounded = policy->topic_levels > 0 && request->operation != POLICY_RECEIVE;
+    if (prefixes.malformed)
+        verdict.reason = REASON_topic_name_invalid;
+    else if (bounded && levels_of(prefixes.rest) > policy->topic_levels)
+        verdict.reason = REASON_topic_too_deep;
+    else
+        decide_by_rules(policy, subject, request, &prefixes, &verdict);
+    apply_monitor(policy, &verdict);
+    return verdict;
+}
+
 bool reference_rule_decides(const struct random_policy *policy, const struct random_subject *subject,
     const struct policy_request *request, const char *name, bool deny)
 {
     const struct random_rule *rule = find_rule(policy, name);
-    enum reason reason;
-    return rule != NULL && rule->deny == deny && missed(rule, subject, request, &reason) == 0;
+    char text[TOPIC_SIZE];
+    struct prefixes prefixes = topic_of(request, text);
+    int which = 0;
+    return rule != NULL && rule->deny == deny && missed(rule, subject, request, &prefixes, &which) == 0;
 }
 
 bool reference_rule_near(const struct random_policy *policy, const struct random_subject *subject,
-    const struct policy_request *request, const char *name)
+    const struct policy_request *request, const char *name, const char *condition)
 {
     const struct random_rule *rule = find_rule(policy, name);
-    enum reason reason;
-    return rule != NULL && !rule->deny && !rule->monitor && missed(rule, subject, request, &reason) == 1;
-}
-
-/* ---- subscribe ---- */
-
-/* "z" is in no pattern. */
-static const char *const alphabet[] = {
-    "a", "b", "", "z", "pa", "pb", "px1", "pc", "x1", "c", "u", "as", "bs", "us", "$x", "$SYS"};
-#define LETTERS 16
-#define PATTERN_LEVELS 2
-#define FIRST_ONLY 2 /* the last ones make sense in the first level only */
-
-struct survey {
-    const struct random_policy *policy;
-    const struct random_subject *subject;
-    const char *filter;
-    unsigned features;
-    bool any, all_denied, any_denied, all_covered, all_receivable, reach, without_feature;
-    uint8_t reach_qos;
-};
-
-static int qos_of(const struct random_rule *rule)
-{
-    return rule->max_qos < 0 ? 2 : rule->max_qos;
-}
-
-/* A topic that the filter matches. */
-static void survey_topic(struct survey *survey, const char *topic)
-{
-    bool denied = false, covered = false, receivable = false;
-    for (size_t i = 0; i < survey->policy->rules; i++) {
-        const struct random_rule *rule = &survey->policy->rule[i];
-        if (rule->monitor || !applies(rule, survey->subject) || (verbs_of(rule) & R_RECEIVE) == 0 ||
-            !in_topics(rule, topic, survey->subject))
-            continue;
-        bool excepted = in_excepts(rule, topic, survey->subject);
-        denied = denied || (rule->deny && !excepted);
-        receivable = receivable || (!rule->deny && !excepted);
-        if (rule->deny || (rule->verbs & R_SUBSCRIBE) == 0)
-            continue;
-        if ((survey->features & ~rule->features) != 0) {
-            survey->without_feature = true;
-            continue;
-        }
-        covered = true;
-        survey->reach = true;
-        survey->reach_qos = qos_of(rule) > survey->reach_qos ? (uint8_t)qos_of(rule) : survey->reach_qos;
-    }
-    survey->any = true;
-    survey->all_denied = survey->all_denied && denied;
-    survey->any_denied = survey->any_denied || denied;
-    survey->all_covered = survey->all_covered && covered;
-    survey->all_receivable = survey->all_receivable && receivable;
-}
-
-/* All topics that the filter matches: rest is what is left of it behind topic, which has depth levels. '#'
- * stands for up to one level more than any pattern has. */
-static void survey_topics(struct survey *survey, const char *rest, char *topic, size_t depth)
-{
-    size_t length = strlen(topic), span = strcspn(rest, "/");
-    bool many = rest[0] == '#', last = rest[span] == '\0';
-    if (many && topic[0] != '\0' && topic_matches_pattern(survey->filter, topic, survey->subject) != NO)
-        survey_topic(survey, topic);
-    if (many && depth > PATTERN_LEVELS)
-        return;
-    for (size_t i = 0; i < LETTERS - (depth == 0 ? 0 : FIRST_ONLY); i++) {
-        bool same = strlen(alphabet[i]) == span && memcmp(alphabet[i], rest, span) == 0;
-        if (!many && !same && !(span == 1 && rest[0] == '+'))
-            continue;
-        snprintf(topic + length, 64 - length, "%s%s", depth == 0 ? "" : "/", alphabet[i]);
-        if (many || !last)
-            survey_topics(survey, many ? rest : rest + span + 1, topic, depth + 1);
-        else if (topic[0] != '\0' && topic_matches_pattern(survey->filter, topic, survey->subject) != NO)
-            survey_topic(survey, topic);
-    }
-    topic[length] = '\0';
-}
-
-/* The witnesses: "z" for '+', none to three for '#'. */
-struct witnesses {
-    bool open;
-    int qos;
-    bool all_monitor_denied;
-};
-
-static void judge_witness(const struct survey *survey, const char *topic, struct witnesses *witnesses)
-{
-    int open = -1, hidden = -1;
-    bool monitor_denied = false;
-    for (size_t i = 0; i < survey->policy->rules; i++) {
-        const struct random_rule *rule = &survey->policy->rule[i];
-        if (!applies(rule, survey->subject) || (verbs_of(rule) & R_SUBSCRIBE) == 0 ||
-            !in_topics(rule, topic, survey->subject))
-            continue;
-        bool excepted = in_excepts(rule, topic, survey->subject);
-        monitor_denied = monitor_denied || (rule->deny && rule->monitor && !excepted);
-        if (rule->deny || rule->monitor || (survey->features & ~rule->features) != 0)
-            continue;
-        int *best = excepted ? &hidden : &open;
-        *best = qos_of(rule) > *best ? qos_of(rule) : *best;
-    }
-    int qos = open >= 0 ? open : hidden >= 0 ? hidden : 0;
-    witnesses->open = witnesses->open || open >= 0;
-    witnesses->qos = qos < witnesses->qos ? qos : witnesses->qos;
-    witnesses->all_monitor_denied = witnesses->all_monitor_denied && monitor_denied;
-}
-
-static struct witnesses judge_witnesses(const struct survey *survey)
-{
-    struct witnesses witnesses = {.qos = 2, .all_monitor_denied = true};
-    char topic[64] = "", *out = topic;
-    const char *at = survey->filter;
-    bool multi = false;
-    for (; *at != '\0' && *at != '#'; at++)
-        *out++ = *at == '+' ? 'z' : *at;
-    multi = *at == '#';
-    /* Without the slash before '#'. */
-    if (multi && out > topic)
-        out--;
-    *out = '\0';
-    for (int extra = 0; extra <= (multi ? 4 : 0); extra++) {
-        if (topic[0] != '\0')
-            judge_witness(survey, topic, &witnesses);
-        strcat(topic, extra == 0 && at == survey->filter ? "z" : "/z");
-    }
-    return witnesses;
-}
-
-struct reference_subscribe reference_subscribe(const struct random_policy *policy,
-    const struct random_subject *subject, const char *filter, bool shared, uint8_t qos)
-{
-    struct survey survey = {.policy = policy,
-        .subject = subject,
-        .filter = filter,
-        .features = shared ? POLICY_FEATURE_SHARED : 0,
-        .all_denied = true,
-        .all_covered = true,
-        .all_receivable = true};
-    struct reference_subscribe result = {.max_qos = qos};
-    char topic[64] = "";
-    survey_topics(&survey, filter, topic, 0);
-    struct witnesses witnesses = judge_witnesses(&survey);
-    bool uncovered = !survey.all_covered || !witnesses.open;
-    bool filtered = uncovered || survey.any_denied || !survey.all_receivable;
-    result.verdict.would_deny = witnesses.all_monitor_denied;
-    if (survey.all_denied)
-        result.verdict.reason = REASON_denied_by_rule;
-    else if (uncovered && !survey.reach)
-        result.verdict.reason = survey.without_feature ? REASON_feature_not_granted : REASON_no_allow;
-    else if (uncovered && !policy->uncovered_filter)
-        result.verdict.reason = REASON_not_covered;
-    else if (shared && filtered)
-        result.verdict.reason = REASON_shared_needs_filter;
-    else
-        result.verdict.reason = REASON_allowed;
-    result.verdict.allowed = result.verdict.reason == REASON_allowed;
-    uint8_t granted = uncovered ? survey.reach_qos : (uint8_t)witnesses.qos;
-    if (result.verdict.allowed && !policy->monitor) {
-        result.max_qos = granted < qos ? granted : qos;
-        result.filtered = filtered;
-    }
-    finish(policy, &result.verdict);
-    return result;
+    char text[TOPIC_SIZE];
+    struct prefixes prefixes = topic_of(request, text);
+    int which = 0;
+    return rule != NULL && !rule->deny && !rule->monitor &&
+           missed(rule, subject, request, &prefixes, &which) == 1 &&
+           strcmp(condition_names[which], condition) == 0;
 }

@@ -263,17 +263,33 @@ Test(stream, a_peer_that_is_gone_fails_once_and_with_a_sentence)
     tear_down(&pair);
 }
 
-Test(stream, a_failure_shows_even_when_reading_is_paused)
+static bool a_ended_or_failed(void *argument)
+{
+    const struct pair *pair = argument;
+
+    return pair->a.ended || pair->a.failed > 0;
+}
+
+/* A DISCONNECT that the peer sent before it left decides about its will. */
+Test(stream, what_a_peer_said_before_it_left_is_read_although_it_takes_nothing_any_more)
 {
     struct pair pair;
 
     set_up(&pair, false);
     stream_set_reading(pair.a.stream, false);
-    close(pair.peer);
+    stream_write(pair.a.stream, VIEW("never read"));
+    cr_assert_eq(send(pair.peer, "bye", 3, 0), 3);
+    close(pair.peer); /* with bytes unread: a reset */
     pair.peer = -1;
-    stream_write(pair.a.stream, VIEW("x"));
-    cr_expect_eq(pair.a.failed, 0, "not from within the call");
-    END_WAIT(pair.base, &pair, a_failed);
+    for (int i = 0; i < 3; i++) {
+        stream_write(pair.a.stream, VIEW("x"));
+        end_turn(pair.base, 5);
+    }
+    cr_expect_eq(stream_queued(pair.a.stream), 0, "what it does not take is not kept");
+    cr_expect_eq(pair.a.failed, 0);
+    stream_set_reading(pair.a.stream, true);
+    END_WAIT(pair.base, &pair, a_ended_or_failed);
+    cr_expect_eq(buffer_length(&pair.a.received), 3);
     tear_down(&pair);
 }
 

@@ -1,218 +1,121 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What random.c holds against the session: an own matcher for a small policy, and the order and number of
- * answers. */
-#include "model.h"
-
-#include <criterion/criterion.h>
+/* The session model: its policies and its memory, and what a session asks of its surroundings. */
 #include <stdio.h>
 #include <stdlib.h>
 
-const char model_policy[] = "version: 1\n"
-                            "policy: random\n"
-                            "identity:\n"
-                            "  - anonymous: {id: anyone}\n"
-                            "rules:\n"
-                            "  - rule: publish\n"
-                            "    who: everyone\n"
-                            "    allow: publish\n"
-                            "    topics: [ok/#, both/+]\n"
-                            "  - rule: low\n"
-                            "    who: everyone\n"
-                            "    allow: publish\n"
-                            "    topics: [low/#]\n"
-                            "    if: {max_qos: 0}\n"
-                            "  - rule: receive\n"
-                            "    who: everyone\n"
-                            "    allow: subscribe\n"
-                            "    topics: [in/#, both/+]\n"
-                            "  - rule: guard\n"
-                            "    who: everyone\n"
-                            "    deny: [publish, receive]\n"
-                            "    topics: [+/secret/#]\n";
+#include "base/memory.h"
+#include "model_internal.h"
 
-static bool is_under(const char *topic, const char *top)
+/* ---- what the session asks of its surroundings ---- */
+
+static void on_audit(void *context, const struct audit_event *event)
 {
-    size_t length = strlen(top);
+    static const int counts[AUDIT_ACTION_COUNT] = {
+        [AUDIT_publish_denied] = 1 + COUNT_PUBLISH_DENIED,
+        [AUDIT_publish_allowed] = 1 + COUNT_PUBLISH_ALLOWED,
+        [AUDIT_subscribe_denied] = 1 + COUNT_SUBSCRIBE_DENIED,
+        [AUDIT_subscribe_granted] = 1 + COUNT_SUBSCRIBE_GRANTED,
+        [AUDIT_delivery_filtered] = 1 + COUNT_FILTERED,
+        [AUDIT_will_denied] = 1 + COUNT_WILL_DENIED,
+        [AUDIT_protocol_error] = 1 + COUNT_PROTOCOL_ERROR,
+    };
+    struct model *model = context;
 
-    return strncmp(topic, top, length) == 0 && (topic[length] == 0 || topic[length] == '/');
+    if (counts[event->action] > 0)
+        model->step.events[counts[event->action] - 1]++;
+    model->accepted += event->action == AUDIT_connect_accepted;
+    model->refused += event->action == AUDIT_connect_refused && event->disposition != AUDIT_MONITORED;
+    model->disconnects += event->action == AUDIT_disconnect;
+    if (model->variant->monitor && event->disposition != AUDIT_MONITORED &&
+        event->reason != REASON_packet_too_large &&
+        (event->action == AUDIT_publish_denied || event->action == AUDIT_subscribe_denied ||
+            event->action == AUDIT_delivery_filtered || event->action == AUDIT_will_denied))
+        model_fail(model, "monitor mode did not only report");
 }
 
-static bool is_secret(const char *topic)
+static enum reason on_password(void *context, const char *file, struct view name, struct view password)
 {
-    const char *slash = strchr(topic, '/');
-
-    return slash != NULL && topic[0] != '$' && is_under(slash + 1, "secret");
+    (void)context, (void)file, (void)name, (void)password;
+    return REASON_password_wrong;
 }
 
-static bool is_both(const char *topic)
+static enum reason on_claim(
+    void *context, struct view identity, struct view client_id, uint64_t limit, bool proven)
 {
-    return strncmp(topic, "both/", 5) == 0 && strchr(topic + 5, '/') == NULL;
-}
+    struct model *model = context;
 
-static bool may_publish(const char *topic, unsigned qos)
-{
-    return !is_secret(topic) &&
-           (is_under(topic, "ok") || is_both(topic) || (is_under(topic, "low") && qos == 0));
-}
-
-static bool may_receive(const char *topic)
-{
-    return !is_secret(topic) && (is_under(topic, "in") || is_both(topic));
+    if (!view_equal(identity, VIEW("anyone")) || limit != 0 || !proven)
+        model_fail(model, "a claim for somebody else");
+    text_set(&model->claimed, client_id);
+    return model->claim_answer;
 }
 
 /* ---- the model ---- */
 
-void model_list_push(struct list *list, unsigned id)
+static struct policy *compile(const struct variant *variant)
 {
-    cr_assert(list->count < 2 * MODEL_IDS);
-    list->items[list->count++] = id;
+    static const struct policy_names names = {0};
+    char *text = rules_text(variant);
+    const struct diag_source source = {"model.yaml", view_of_string(text)};
+    struct diag_list *diag = diag_list_new();
+    struct policy *policy = policy_compile(&source, &names, diag);
+
+    if (policy == NULL)
+        diag_print(diag, stderr);
+    diag_list_free(diag);
+    free(text);
+    return policy;
 }
 
-unsigned model_list_take(struct list *list, size_t index)
+struct model *model_new(const struct model_options *options)
 {
-    unsigned id = list->items[index];
+    struct model *model = memory_calloc(1, sizeof(*model));
 
-    memmove(&list->items[index], &list->items[index + 1], (--list->count - index) * sizeof(list->items[0]));
-    return id;
-}
-
-static bool list_remove(struct list *list, unsigned id)
-{
-    for (size_t i = 0; i < list->count; i++)
-        if (list->items[i] == id) {
-            model_list_take(list, i);
-            return true;
+    model->options = *options;
+    model->hooks = (struct session_hooks){on_audit, on_password, on_claim, model};
+    model->ids_max = options->ids == 0 ? MODEL_IDS_MANY : options->ids;
+    for (unsigned i = 0; i < VARIANTS; i++)
+        if ((model->policies[i] = compile(&rules_variants[i])) == NULL) {
+            model_free(model);
+            return NULL;
         }
-    return false;
+    for (int side = 0; side < SIDES; side++) {
+        model->peers[side].outgoing = memory_calloc(model->ids_max + 1, sizeof(struct outgoing));
+        model->peers[side].incoming = memory_calloc(model->ids_max + 1, sizeof(struct incoming));
+        model->reference.flows[side].ids = memory_calloc(model->ids_max + 1, sizeof(struct flow_id));
+    }
+    return model;
 }
 
-/* splitmix64 */
-unsigned model_below(struct model *model, unsigned limit)
+void model_free(struct model *model)
 {
-    uint64_t z = model->random += UINT64_C(0x9e3779b97f4a7c15);
-
-    z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
-    return (unsigned)((z ^ z >> 31) % limit);
-}
-
-static unsigned number_after(const char *text, const char *key, unsigned fallback)
-{
-    const char *at = strstr(text, key);
-
-    return at == NULL ? fallback : (unsigned)strtoul(at + strlen(key), NULL, 0);
-}
-
-/* ---- what comes out is checked and moves the model ---- */
-
-static void check_answer(struct model *model, struct flow *flow, const char *text, unsigned kind)
-{
-    unsigned id = 0, code = 0;
-
-    sscanf(text, "%*s %u %i", &id, (int *)&code);
-    if (model->wild)
+    if (model == NULL)
         return;
-    cr_assert(flow->unanswered[kind].count > 0, "an answer to nothing: %s", text);
-    cr_assert_eq(flow->unanswered[kind].items[0], id, "out of order: %s, due is %u", text,
-        flow->unanswered[kind].items[0]);
-    model_list_take(&flow->unanswered[kind], 0);
-    if (kind == 1 && code < 0x80)
-        model_list_push(&flow->to_release, id);
-    else
-        flow->used[id] = false;
-}
+    session_free(model->session);
+    for (unsigned i = 0; i < VARIANTS; i++)
+        policy_release(model->policies[i]);
+    for (int side = 0; side < SIDES; side++) {
+        struct peer *peer = &model->peers[side];
+        struct flow *flow = &model->reference.flows[side];
 
-static void check_completion(struct model *model, struct flow *flow, const char *text)
-{
-    unsigned id = 0;
-
-    sscanf(text, "%*s %u", &id);
-    if (model->wild)
-        return;
-    cr_assert(list_remove(&flow->released, id), "not awaited: %s", text);
-    flow->used[id] = false;
-}
-
-/* What both peers may get: messages, PUBREL, answers. in: messages towards this peer, out: its own. */
-static void arrive(struct model *model, const char *text, struct flow *in, struct flow *out)
-{
-    if (strncmp(text, "PUBLISH ", 8) == 0) {
-        unsigned qos = number_after(text, " qos=", 0);
-
-        cr_assert(strstr(text, "topic_alias") == NULL, "an alias got through: %s", text);
-        if (qos > 0 && !model->wild)
-            model_list_push(&in->arrived[qos - 1], number_after(text, " id=", 0));
-    } else if (strncmp(text, "PUBACK ", 7) == 0)
-        check_answer(model, out, text, 0);
-    else if (strncmp(text, "PUBREC ", 7) == 0)
-        check_answer(model, out, text, 1);
-    else if (strncmp(text, "PUBCOMP ", 8) == 0)
-        check_completion(model, out, text);
-    else if (strncmp(text, "PUBREL ", 7) == 0 && !model->wild)
-        model_list_push(&in->to_complete, number_after(text, "PUBREL ", 0));
-}
-
-static unsigned count_words(const char *text)
-{
-    unsigned words = 0;
-
-    for (const char *at = text; (at = strchr(at, ' ')) != NULL; at++)
-        words++;
-    return words;
-}
-
-static void at_broker(struct model *model, const char *text)
-{
-    char topic[64] = "";
-
-    if (sscanf(text, "PUBLISH %63s", topic) == 1) {
-        cr_assert(may_publish(topic, number_after(text, " qos=", 0)), "got through: %s", text);
-        cr_assert(strcmp(topic, model->topic) == 0, "another topic than was meant: %s", text);
+        free(peer->outgoing);
+        free(peer->incoming);
+        free(peer->owed[0].items);
+        free(peer->owed[1].items);
+        free(peer->to_release.items);
+        free(peer->to_complete.items);
+        buffer_release(&peer->inbox);
+        free(flow->ids);
+        free(flow->answers[0].items);
+        free(flow->answers[1].items);
+        buffer_release(&model->step.out[side]);
+        buffer_release(&model->step.expected[side]);
     }
-    if (strncmp(text, "SUBSCRIBE ", 10) == 0) {
-        unsigned id = number_after(text, "SUBSCRIBE ", 0);
-
-        cr_assert(strstr(text, " #") == NULL && strstr(text, " ok/") == NULL && strstr(text, "$") == NULL &&
-                      strstr(text, "secret") == NULL && strstr(text, "+/a") == NULL,
-            "got through: %s", text);
-        model_list_push(&model->subscribes, id);
-        model->forwarded_counts[id] = count_words(text) - 1;
-    }
-    arrive(model, text, &model->up, &model->down);
-}
-
-static void at_client(struct model *model, const char *text)
-{
-    char topic[64] = "";
-
-    if (sscanf(text, "PUBLISH %63s", topic) == 1)
-        cr_assert(may_receive(topic), "delivered: %s", text);
-    if (strncmp(text, "SUBACK ", 7) == 0 && !model->wild) {
-        unsigned id = number_after(text, "SUBACK ", 0);
-
-        cr_assert_eq(
-            model->subscribe_counts[id], count_words(text) - 1, "not all filters answered: %s", text);
-        model->subscribe_counts[id] = 0;
-    }
-    arrive(model, text, &model->down, &model->up);
-}
-
-void model_look(struct model *model, enum mqtt_direction from, const char *fed)
-{
-    struct world *world = model->world;
-    bool closed = false;
-
-    for (size_t i = 0; i < world->count; i++) {
-        const char *line = world->lines[i];
-
-        cr_assert_not(closed, "behind the end: %s", line);
-        if (strcmp(line, "forward") == 0)
-            (from == MQTT_FROM_CLIENT ? at_broker : at_client)(model, fed);
-        else if (strncmp(line, "to-broker ", 10) == 0)
-            at_broker(model, line + 10);
-        else if (strncmp(line, "to-client ", 10) == 0)
-            at_client(model, line + 10);
-        closed = strncmp(line, "close ", 6) == 0;
-    }
-    world_forget_lines(world);
+    buffer_release(&model->report);
+    buffer_release(&model->packet);
+    buffer_release(&model->corrupted);
+    buffer_release(&model->properties);
+    buffer_release(&model->will);
+    buffer_release(&model->scratch);
+    free(model);
 }

@@ -1,50 +1,35 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A model of both peers of a session: who has sent what and owes what, and what may get through. */
+/* A session between two peers that do whatever a source of choices says, held against a simple reference of
+ * what each side may see. No test framework: the unit tests drive it with seeds, a fuzzer with its input. */
 #ifndef MQWARD_TESTS_UNIT_SESSION_MODEL_H
 #define MQWARD_TESTS_UNIT_SESSION_MODEL_H
 
-#include "world.h"
+#include "choices.h"
+#include "proxy/mqtt/mqtt.h"
 
-#define MODEL_IDS 200
-#define MODEL_ALIASES 4
-
-extern const char model_policy[];
-
-/* Packet ids in order. */
-struct list {
-    unsigned items[2 * MODEL_IDS];
-    size_t count;
+/* Which lives are led. Zeros: all kinds. */
+struct model_options {
+    enum mqtt_version version;                     /* 0: any */
+    bool monitor;                                  /* only policies that block nothing */
+    bool any_order;                                /* only brokers that answer in any order, as some do */
+    unsigned ids;                                  /* packet identifiers in use, 1 to ids; 0: twelve */
+    void (*fail)(void *context, const char *text); /* must not return */
+    void *context;
 };
 
-/* One sender's messages: towards the broker, or towards the client. */
-struct flow {
-    bool used[MODEL_IDS + 1];
-    struct list unanswered[2]; /* QoS 1, QoS 2: sent, PUBACK or PUBREC not seen yet */
-    struct list arrived[2];    /* at the receiver, which has not answered yet */
-    struct list to_release;    /* the sender owes PUBREL */
-    struct list released;      /* PUBREL sent, PUBCOMP not seen yet */
-    struct list to_complete;   /* the receiver owes PUBCOMP */
-};
+struct model;
 
-struct model {
-    uint64_t random;
-    enum mqtt_version version;
-    struct world *world;
-    struct flow up, down;
-    char aliases[MODEL_ALIASES + 1][16];
-    char topic[16];                           /* of the client's PUBLISH in hand, in full */
-    unsigned subscribe_counts[MODEL_IDS + 1]; /* filters asked, by packet id; 0: none is due */
-    struct list subscribes;                   /* at the broker */
-    unsigned forwarded_counts[MODEL_IDS + 1];
-    bool wild; /* somebody broke the rules: only what must never happen is checked */
-};
+/* NULL if a policy of the model does not compile; the messages are printed. */
+struct model *model_new(const struct model_options *options);
+void model_free(struct model *model); /* NULL is fine */
 
-/* Pseudo-random, from model->random: 0 to limit - 1. */
-unsigned model_below(struct model *model, unsigned limit);
-void model_list_push(struct list *list, unsigned id);
-unsigned model_list_take(struct list *list, size_t index);
-/* Checks everything that came out of a packet, and moves the model. fed: its text, for when it goes on
- * unchanged. */
-void model_look(struct model *model, enum mqtt_direction from, const char *fed);
+/* One life: a client and a broker with what they remember, and their connections through the proxy, one after
+ * the other. Returns the number of steps (packets handed in). seed: for the report of a failure; 0: none. */
+unsigned model_life(struct model *model, struct choices choices, uint64_t seed);
+
+/* One connection on which both sides use all of their packet identifiers at a time, twice. Returns the steps.
+ */
+unsigned model_every_id(
+    struct model *model, enum mqtt_version version, struct choices choices, uint64_t seed);
 
 #endif

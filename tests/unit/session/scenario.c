@@ -331,6 +331,12 @@ static void do_keep_alive(struct run *run, char *text)
     expect_number(run, "keep alive ", session_keep_alive_ms(run->world->session), text);
 }
 
+static void do_claim(struct run *run, char *text)
+{
+    begin(run);
+    run->world->claim_answer = reason_named(run, text);
+}
+
 static void do_claimed(struct run *run, char *text)
 {
     expect_text(run, "claimed ", run->world->claimed, text);
@@ -372,6 +378,7 @@ static const struct word {
     {"ended", do_ended},
     {"ready", do_ready},
     {"keep-alive", do_keep_alive},
+    {"claim", do_claim},
     {"claimed", do_claimed},
     {"password-asked", do_password_asked},
     {"anything", do_anything},

@@ -173,13 +173,14 @@ static enum reason on_password(void *context, const char *file, struct view name
     return world->password_answer;
 }
 
-static enum reason on_claim(void *context, struct view identity, struct view client_id, uint64_t limit)
+static enum reason on_claim(
+    void *context, struct view identity, struct view client_id, uint64_t limit, bool proven)
 {
     struct world *world = context;
 
     world->claims++;
-    snprintf(world->claimed, sizeof(world->claimed), "%.*s %.*s %llu", VIEW_ARGS(identity),
-        client_id.length == 0 ? 1 : (int)client_id.length,
+    snprintf(world->claimed, sizeof(world->claimed), "%s%.*s %.*s %llu", proven ? "" : "? ",
+        VIEW_ARGS(identity), client_id.length == 0 ? 1 : (int)client_id.length,
         client_id.length == 0 ? "-" : (const char *)client_id.data, (unsigned long long)limit);
     return world->claim_answer;
 }

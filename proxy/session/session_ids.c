@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Which packet ids of a sender are in flight, and how far. Most sessions have few at a time: those stand in a
+ * list. Many take four bits for each id that there is, so that no number of them makes a look slower. Called
+ * by session_acks.c. */
+#include <assert.h>
+#include <stdlib.h>
+
+#include "base/memory.h"
+#include "proxy/session/session_internal.h"
+
+#define MANY_BYTES (65536 / 2)
+
+static uint8_t *many_byte(const struct session_ids *ids, uint16_t packet_id)
+{
+    return &ids->many[packet_id >> 1];
+}
+
+static unsigned many_shift(uint16_t packet_id)
+{
+    return (packet_id & 1) * 4;
+}
+
+static struct session_id *few_find(const struct session_ids *ids, uint16_t packet_id)
+{
+    for (uint32_t i = 0; i < ids->count; i++)
+        if (ids->few[i].packet_id == packet_id)
+            return &ids->few[i];
+    return NULL;
+}
+
+enum session_id_state session_ids_get(const struct session_ids *ids, uint16_t packet_id)
+{
+    if (ids->many != NULL)
+        return (enum session_id_state)(*many_byte(ids, packet_id) >> many_shift(packet_id) & 15);
+
+    const struct session_id *found = few_find(ids, packet_id);
+    return found == NULL ? SESSION_ID_FREE : (enum session_id_state)found->state;
+}
+
+static void many_set(struct session_ids *ids, uint16_t packet_id, enum session_id_state state)
+{
+    uint8_t *byte = many_byte(ids, packet_id);
+    unsigned shift = many_shift(packet_id);
+
+    *byte = (uint8_t)((*byte & ~(15u << shift)) | (unsigned)state << shift);
+}
+
+static void move_to_many(struct session_ids *ids)
+{
+    ids->many = memory_calloc(MANY_BYTES, 1);
+    for (uint32_t i = 0; i < ids->count; i++)
+        many_set(ids, ids->few[i].packet_id, (enum session_id_state)ids->few[i].state);
+    free(ids->few);
+    ids->few = NULL;
+    ids->capacity = 0;
+}
+
+static void few_add(struct session_ids *ids, uint16_t packet_id, enum session_id_state state)
+{
+    if (ids->count == ids->capacity) {
+        ids->capacity = ids->capacity == 0 ? 4 : ids->capacity * 2;
+        ids->few = memory_realloc(ids->few, ids->capacity, sizeof(*ids->few));
+    }
+    ids->few[ids->count] = (struct session_id){packet_id, (uint8_t)state};
+}
+
+static void add(struct session_ids *ids, uint16_t packet_id, enum session_id_state state)
+{
+    if (ids->many == NULL && ids->count == SESSION_IDS_FEW)
+        move_to_many(ids);
+    if (ids->many != NULL)
+        many_set(ids, packet_id, state);
+    else
+        few_add(ids, packet_id, state);
+    ids->count++;
+}
+
+static void take_out(struct session_ids *ids, uint16_t packet_id)
+{
+    ids->count--;
+    if (ids->many == NULL) {
+        /* count is already that of the others: the last one moves into the gap */
+        struct session_id last = ids->few[ids->count];
+        struct session_id *found = few_find(ids, packet_id);
+
+        if (found != NULL)
+            *found = last;
+        return;
+    }
+    many_set(ids, packet_id, SESSION_ID_FREE);
+    if (ids->count == 0) {
+        free(ids->many); /* most sessions are idle most of the time */
+        ids->many = NULL;
+    }
+}
+
+void session_ids_set(struct session_ids *ids, uint16_t packet_id, enum session_id_state state)
+{
+    enum session_id_state before = session_ids_get(ids, packet_id);
+
+    assert(packet_id != 0);
+    if (before == state)
+        return;
+    if (before == SESSION_ID_FREE)
+        add(ids, packet_id, state);
+    else if (state == SESSION_ID_FREE)
+        take_out(ids, packet_id);
+    else if (ids->many != NULL)
+        many_set(ids, packet_id, state);
+    else
+        few_find(ids, packet_id)->state = (uint8_t)state;
+}
+
+void session_ids_free(struct session_ids *ids)
+{
+    free(ids->few);
+    free(ids->many);
+    *ids = (struct session_ids){0};
+}
