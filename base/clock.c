@@ -6,6 +6,7 @@
 #include <time.h>
 
 #define MICROSECONDS_A_SECOND UINT64_C(1000000)
+#define NANOSECONDS_A_SECOND UINT64_C(1000000000)
 #define SECONDS_A_DAY UINT64_C(86400)
 #define LAST_SECOND UINT64_C(253402300799) /* 9999-12-31T23:59:59Z */
 
@@ -16,6 +17,15 @@ uint64_t clock_monotonic_ms(void)
 
     assert(status == 0);
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+uint64_t clock_monotonic_ns(void)
+{
+    struct timespec now;
+    int status = clock_gettime(CLOCK_MONOTONIC, &now);
+
+    assert(status == 0);
+    return (uint64_t)now.tv_sec * NANOSECONDS_A_SECOND + (uint64_t)now.tv_nsec;
 }
 
 uint64_t clock_wall_us(void)

@@ -7,7 +7,8 @@
 #include <stdint.h>
 
 uint64_t clock_monotonic_ms(void);
-uint64_t clock_wall_us(void); /* microseconds since 1970-01-01T00:00:00Z */
+uint64_t clock_monotonic_ns(void); /* of the same clock */
+uint64_t clock_wall_us(void);      /* microseconds since 1970-01-01T00:00:00Z */
 
 #define CLOCK_TIMESTAMP_LENGTH 27 /* 2026-01-02T03:04:06.001245Z */
 /* Writes exactly CLOCK_TIMESTAMP_LENGTH characters and a NUL. Years 1970 to 9999. */

@@ -6,11 +6,11 @@
 #include "base/diag.h"
 
 #include <assert.h>
-#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/buffer.h"
@@ -23,8 +23,7 @@
 #define DIAG_LINE 160  /* bytes of a quoted line */
 #define DIAG_LINE_BEFORE 60 /* of them, before the caret */
 #define DIAG_READ_CHUNK 16384
-#define SUGGEST_LENGTH 64 /* longer words get no suggestion: the cost is quadratic */
-#define SUGGEST_LISTED 20 /* candidates that a hint lists */
+#define DIAG_LISTED 20 /* candidates that a hint lists */
 
 struct diag_entry {
     enum diag_severity severity;
@@ -146,14 +145,24 @@ void diag_add(struct diag_list *list, enum diag_severity severity, const struct 
     };
 }
 
-/* 0, or -1 with errno; EFBIG when there is more than limit. */
-static int read_whole(const char *path, size_t limit, struct buffer *text)
+/* Is what is open a file on a disk, that a reader never waits for? Sets errno if it is not. */
+static bool is_regular(int descriptor)
 {
-    int descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+    struct stat status;
+    if (fstat(descriptor, &status) != 0)
+        return false;
+    errno = S_ISDIR(status.st_mode) ? EISDIR : ENOTBLK;
+    return S_ISREG(status.st_mode);
+}
+
+/* 0, or -1 with errno; EFBIG when there is more than limit, ENOTBLK when it is a pipe or device. */
+static int read_whole(const char *path, size_t limit, bool regular, struct buffer *text)
+{
+    int descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | (regular ? O_NONBLOCK : 0));
     if (descriptor < 0)
         return -1;
     int result = -1;
-    for (;;) {
+    while (!regular || is_regular(descriptor)) {
         ssize_t got = read(descriptor, buffer_reserve(text, DIAG_READ_CHUNK), DIAG_READ_CHUNK);
         if (got < 0 && errno == EINTR)
             continue;
@@ -175,14 +184,24 @@ static int read_whole(const char *path, size_t limit, struct buffer *text)
     return result;
 }
 
-const struct diag_source *diag_read_file(
-    struct diag_list *list, const char *path, size_t limit, const struct diag_place *referrer)
+static struct diag_source *new_source(struct diag_list *list, const char *path)
 {
     struct diag_source *source = arena_alloc(list->arena, sizeof(*source));
     source->path = arena_copy_string(list->arena, view_of_string(path));
+    return source;
+}
 
+const struct diag_source *diag_add_source(struct diag_list *list, const char *path)
+{
+    return new_source(list, path);
+}
+
+const struct diag_source *diag_read_file(
+    struct diag_list *list, const char *path, size_t limit, const struct diag_place *referrer)
+{
+    struct diag_source *source = new_source(list, path);
     struct buffer text = {0};
-    int result = read_whole(path, limit, &text);
+    int result = read_whole(path, limit, referrer != NULL, &text);
     int error = errno;
     if (result == 0) {
         source->text = arena_copy(list->arena, buffer_view(&text));
@@ -190,7 +209,9 @@ const struct diag_source *diag_read_file(
         struct diag_place whole_file = {.source = source};
         char why[64];
         snprintf(why, sizeof(why), "it is larger than %zu bytes", limit);
-        const char *problem = error == EFBIG ? why : strerror(error);
+        const char *problem = error == EFBIG     ? why
+                              : error == ENOTBLK ? "it is not a regular file"
+                                                 : strerror(error);
         if (referrer == NULL)
             diag_add(list, DIAG_ERROR, &whole_file, NULL, "cannot be read: %s", problem);
         else
@@ -333,85 +354,52 @@ void diag_print(const struct diag_list *list, FILE *out)
     free(sorted);
 }
 
-void diag_print_json(const struct diag_list *list, struct json *json, const char *key)
+void diag_each(const struct diag_list *list,
+    void (*each)(void *context, enum diag_severity severity, const char *place, const char *message),
+    void *context)
 {
     const struct diag_entry **sorted = sort_entries(list);
-    json_array_begin(json, key);
     for (size_t i = 0; i < list->count; i++) {
         const struct diag_entry *entry = sorted[i];
-        json_object_begin(json, NULL);
-        json_string(json, "severity", view_of_string(entry->severity == DIAG_ERROR ? "error" : "warning"));
-        if (entry->place.source == NULL)
-            json_null(json, "file");
-        else
-            json_string(json, "file", view_of_string(entry->place.source->path));
-        json_unsigned(json, "line", entry->place.line);
-        json_unsigned(json, "column", entry->place.column);
-        json_string(json, "message", view_of_string(entry->message));
-        if (entry->hint == NULL)
-            json_null(json, "hint");
-        else
-            json_string(json, "hint", view_of_string(entry->hint));
-        json_object_end(json);
+        struct buffer place = {0};
+        if (entry->place.source != NULL)
+            buffer_append(&place, view_of_string(entry->place.source->path));
+        if (entry->place.line > 0)
+            buffer_format(&place, ":%u:%u", entry->place.line, entry->place.column);
+        buffer_append_byte(&place, '\0');
+        each(context, entry->severity, (const char *)buffer_view(&place).data, entry->message);
+        buffer_release(&place);
     }
-    json_array_end(json);
     free(sorted);
 }
 
-/* "Did you mean" */
-
-static bool same_letter(uint8_t a, uint8_t b)
+void diag_print_json(const struct diag_list *list, struct json *json, const char *key)
 {
-    return tolower(a) == tolower(b);
-}
-
-static size_t least(size_t a, size_t b)
-{
-    return a < b ? a : b;
-}
-
-/* Damerau-Levenshtein (optimal string alignment) without regard to case: insertions, deletions, substitutions
- * and swaps of neighbours. Both words are at most SUGGEST_LENGTH long. Three rows are enough, as a swap looks
- * back two. */
-static size_t word_distance(struct view a, struct view b)
-{
-    size_t rows[3][SUGGEST_LENGTH + 1];
-    for (size_t j = 0; j <= b.length; j++)
-        rows[0][j] = j;
-    for (size_t i = 1; i <= a.length; i++) {
-        size_t *row = rows[i % 3];
-        const size_t *above = rows[(i + 2) % 3], *two_above = rows[(i + 1) % 3];
-        row[0] = i;
-        for (size_t j = 1; j <= b.length; j++) {
-            bool same = same_letter(a.data[i - 1], b.data[j - 1]);
-            row[j] = least(least(above[j], row[j - 1]) + 1, above[j - 1] + (same ? 0 : 1));
-            bool swapped = i > 1 && j > 1 && same_letter(a.data[i - 1], b.data[j - 2]) &&
-                           same_letter(a.data[i - 2], b.data[j - 1]);
-            if (swapped)
-                row[j] = least(row[j], two_above[j - 2] + 1);
-        }
+    const struct diag_entry **sorted = sort_entries(list);
+    json_write_array_begin(json, key);
+    for (size_t i = 0; i < list->count; i++) {
+        const struct diag_entry *entry = sorted[i];
+        json_write_object_begin(json, NULL);
+        json_write_string(
+            json, "severity", view_of_string(entry->severity == DIAG_ERROR ? "error" : "warning"));
+        if (entry->place.source == NULL)
+            json_write_null(json, "file");
+        else
+            json_write_string(json, "file", view_of_string(entry->place.source->path));
+        json_write_unsigned(json, "line", entry->place.line);
+        json_write_unsigned(json, "column", entry->place.column);
+        json_write_string(json, "message", view_of_string(entry->message));
+        if (entry->hint == NULL)
+            json_write_null(json, "hint");
+        else
+            json_write_string(json, "hint", view_of_string(entry->hint));
+        json_write_object_end(json);
     }
-    return rows[a.length % 3][b.length];
+    json_write_array_end(json);
+    free(sorted);
 }
 
-const char *diag_suggest(struct view word, const char *const *candidates, size_t count)
-{
-    if (word.length > SUGGEST_LENGTH)
-        return NULL;
-    const char *best = NULL;
-    size_t best_distance = word.length / 3 + 1;
-    for (size_t i = 0; i < count; i++) {
-        struct view candidate = view_of_string(candidates[i]);
-        if (candidate.length > SUGGEST_LENGTH || view_equal(candidate, word))
-            continue;
-        size_t distance = word_distance(word, candidate);
-        if (distance < best_distance) {
-            best = candidates[i];
-            best_distance = distance;
-        }
-    }
-    return best;
-}
+/* Hints */
 
 const char *diag_hint(struct diag_list *list, struct view word, const char *const *candidates, size_t count)
 {
@@ -425,9 +413,9 @@ const char *diag_hint(struct diag_list *list, struct view word, const char *cons
 
     struct buffer text = {0};
     buffer_append(&text, VIEW("expected one of "));
-    for (size_t i = 0; i < count && i < SUGGEST_LISTED; i++)
+    for (size_t i = 0; i < count && i < DIAG_LISTED; i++)
         buffer_format(&text, "%s%s", i == 0 ? "" : ", ", candidates[i]);
-    if (count > SUGGEST_LISTED)
+    if (count > DIAG_LISTED)
         buffer_append(&text, VIEW(", ..."));
     const char *hint = arena_copy_string(list->arena, buffer_view(&text));
     buffer_release(&text);

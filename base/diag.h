@@ -33,9 +33,12 @@ struct diag_list;
 struct diag_list *diag_list_new(void);
 void diag_list_free(struct diag_list *list);
 /* Reads path whole (at most limit bytes) into a source owned by the list. NULL and an error in the list if it
- * can't be read; referrer (may be NULL) is the place that names the file. */
+ * can't be read; referrer (may be NULL) is the place that names the file. What a file names must be a file
+ * itself: the daemon would wait for the other end of a pipe. */
 const struct diag_source *diag_read_file(
     struct diag_list *list, const char *path, size_t limit, const struct diag_place *referrer);
+/* A source without text in the list's memory, for findings about what has none of its own (a folder). */
+const struct diag_source *diag_add_source(struct diag_list *list, const char *path);
 /* Adds one. hint: what was expected or is suggested ("expected one of allow, deny", "did you mean
  * 'topics'?"), may be NULL; copied. */
 void diag_add(struct diag_list *list, enum diag_severity severity, const struct diag_place *place,
@@ -49,7 +52,13 @@ void diag_print(const struct diag_list *list, FILE *out);
 /* An array of {severity, file, line, column, message, hint}. */
 void diag_print_json(const struct diag_list *list, struct json *json, const char *key);
 
-/* The nearest of candidates to word (Damerau-Levenshtein, at most a third of its length), or NULL. */
+/* Calls each with every finding, in the order of diag_print(); place is "path:line:column". */
+void diag_each(const struct diag_list *list,
+    void (*each)(void *context, enum diag_severity severity, const char *place, const char *message),
+    void *context);
+
+/* The nearest of candidates to word (Damerau-Levenshtein, at most a third of its length), else one that is
+ * the beginning of the other, or NULL. */
 const char *diag_suggest(struct view word, const char *const *candidates, size_t count);
 /* "did you mean 'x'?" in the list's memory, or, without a near one, "expected one of a, b, c"; NULL if no
  * candidates. */

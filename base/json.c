@@ -10,9 +10,16 @@
 
 static const char json_hex_digits[] = "0123456789abcdef";
 
-void json_begin(struct json *json, struct buffer *out)
+void json_write_begin(struct json *json, struct buffer *out)
 {
     *json = (struct json){.out = out};
+}
+
+static void json_break_line(struct json *json)
+{
+    buffer_append_byte(json->out, '\n');
+    for (uint8_t i = 0; i < json->depth; i++)
+        buffer_append(json->out, VIEW("  "));
 }
 
 /* The comma and the key before a member, an element or the top value. */
@@ -26,11 +33,13 @@ static void json_prefix(struct json *json, const char *key)
     if ((json->comma & bit) != 0)
         buffer_append_byte(json->out, ',');
     json->comma |= bit;
+    if (json->indented && json->depth > 0)
+        json_break_line(json);
     if (key == NULL)
         return;
     buffer_append_byte(json->out, '"');
-    json_escape(json->out, view_of_string(key));
-    buffer_append(json->out, VIEW("\":"));
+    json_write_escape(json->out, view_of_string(key));
+    buffer_append(json->out, json->indented ? VIEW("\": ") : VIEW("\":"));
 }
 
 static void json_open(struct json *json, const char *key, uint8_t bracket, bool object)
@@ -48,26 +57,29 @@ static void json_close(struct json *json, uint8_t bracket, bool object)
 {
     assert(json->depth > 0);
     assert(((json->objects >> json->depth & 1) != 0) == object);
+    bool empty = (json->comma >> json->depth & 1) == 0;
     json->depth--;
+    if (json->indented && !empty)
+        json_break_line(json);
     buffer_append_byte(json->out, bracket);
 }
 
-void json_object_begin(struct json *json, const char *key)
+void json_write_object_begin(struct json *json, const char *key)
 {
     json_open(json, key, '{', true);
 }
 
-void json_object_end(struct json *json)
+void json_write_object_end(struct json *json)
 {
     json_close(json, '}', true);
 }
 
-void json_array_begin(struct json *json, const char *key)
+void json_write_array_begin(struct json *json, const char *key)
 {
     json_open(json, key, '[', false);
 }
 
-void json_array_end(struct json *json)
+void json_write_array_end(struct json *json)
 {
     json_close(json, ']', false);
 }
@@ -162,7 +174,7 @@ static size_t json_escape_character(struct buffer *out, struct view v)
     return length;
 }
 
-void json_escape(struct buffer *out, struct view value)
+void json_write_escape(struct buffer *out, struct view value)
 {
     size_t i = 0;
 
@@ -175,11 +187,11 @@ void json_escape(struct buffer *out, struct view value)
     }
 }
 
-void json_string(struct json *json, const char *key, struct view value)
+void json_write_string(struct json *json, const char *key, struct view value)
 {
     json_prefix(json, key);
     buffer_append_byte(json->out, '"');
-    json_escape(json->out, value);
+    json_write_escape(json->out, value);
     buffer_append_byte(json->out, '"');
 }
 
@@ -206,24 +218,24 @@ static size_t json_cut_length(struct view value, size_t limit)
     return limit;
 }
 
-void json_escape_capped(struct buffer *out, struct view value, size_t limit)
+void json_write_escape_capped(struct buffer *out, struct view value, size_t limit)
 {
     bool cut = value.length > limit;
 
-    json_escape(out, cut ? view_of(value.data, json_cut_length(value, limit)) : value);
+    json_write_escape(out, cut ? view_of(value.data, json_cut_length(value, limit)) : value);
     if (cut)
         buffer_append(out, VIEW("\xE2\x80\xA6")); /* U+2026 */
 }
 
-void json_string_capped(struct json *json, const char *key, struct view value, size_t limit)
+void json_write_string_capped(struct json *json, const char *key, struct view value, size_t limit)
 {
     json_prefix(json, key);
     buffer_append_byte(json->out, '"');
-    json_escape_capped(json->out, value, limit);
+    json_write_escape_capped(json->out, value, limit);
     buffer_append_byte(json->out, '"');
 }
 
-void json_unsigned(struct json *json, const char *key, uint64_t value)
+void json_write_unsigned(struct json *json, const char *key, uint64_t value)
 {
     uint8_t digits[20]; /* of 2^64 - 1 */
     size_t start = sizeof(digits);
@@ -235,29 +247,29 @@ void json_unsigned(struct json *json, const char *key, uint64_t value)
     buffer_append(json->out, view_of(digits + start, sizeof(digits) - start));
 }
 
-void json_number(struct json *json, const char *key, int64_t value)
+void json_write_number(struct json *json, const char *key, int64_t value)
 {
     if (value >= 0) {
-        json_unsigned(json, key, (uint64_t)value);
+        json_write_unsigned(json, key, (uint64_t)value);
         return;
     }
     json_prefix(json, key);
     buffer_format(json->out, "%lld", (long long)value);
 }
 
-void json_boolean(struct json *json, const char *key, bool value)
+void json_write_boolean(struct json *json, const char *key, bool value)
 {
     json_prefix(json, key);
     buffer_append(json->out, value ? VIEW("true") : VIEW("false"));
 }
 
-void json_null(struct json *json, const char *key)
+void json_write_null(struct json *json, const char *key)
 {
     json_prefix(json, key);
     buffer_append(json->out, VIEW("null"));
 }
 
-void json_hex(struct json *json, const char *key, struct view bytes)
+void json_write_hex(struct json *json, const char *key, struct view bytes)
 {
     json_prefix(json, key);
     assert(bytes.length <= (SIZE_MAX - 2) / 2);

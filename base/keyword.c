@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Reads mappings against tables of keywords, and prints the reference manual from the same tables. Called by
- * the readers of mqward.yaml and policy.yaml; a new keyword is a row in one of their tables. */
+/* Reads mappings against tables of keywords. Called by the readers of mqward.yaml and policy.yaml; a new
+ * keyword is a row in one of their tables. keyword_set.c sets values, keyword_join.c makes one mapping of
+ * those of several files, keyword_reference.c and keyword_schema.c print the manual and the schema from the
+ * same tables. */
 #include "base/keyword.h"
 
 #include <assert.h>
-#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <strings.h>
 
 #include "base/buffer.h"
+#include "base/keyword_type.h"
 #include "base/number.h"
-
-#define KEYWORD_ROWS_MAX 64 /* rows of a table: bits of the set of keys that were seen */
 
 /* Errors */
 
@@ -29,7 +30,7 @@ int keyword_error(
     return -1;
 }
 
-static const char *describe(const struct yaml_node *node)
+const char *keyword_describe(const struct yaml_node *node)
 {
     uint64_t number;
     if (node->kind != YAML_SCALAR)
@@ -39,24 +40,74 @@ static const char *describe(const struct yaml_node *node)
     return "a string";
 }
 
+/* How a kind is written, for somebody who wrote another. */
+static const char *kind_hint(enum yaml_kind wanted, const struct yaml_node *found)
+{
+    static const char *const forms[] = {
+        [YAML_SCALAR] = "one value, without '- ' or brackets; text that contains ': ' needs quotes",
+        [YAML_SEQUENCE] = "each item of a list begins with '- ', or all stand in [ ]",
+        [YAML_MAPPING] = "a mapping has one 'key: value' a line, or all stand in { }",
+    };
+    return wanted == found->kind ? NULL : forms[wanted];
+}
+
 int keyword_expect(
     struct keyword_context *context, const struct yaml_node *node, const char *name, enum yaml_kind kind)
 {
     if (node->kind == kind && !node->refused)
         return 0;
-    return keyword_error(
-        context, node, NULL, "%s: expected %s, found %s", name, yaml_kind_name(kind), describe(node));
+    return keyword_error(context, node, kind_hint(kind, node), "%s: expected %s, found %s", name,
+        yaml_kind_name(kind), keyword_describe(node));
 }
 
-/* A scalar that no setter can use: what it should have been, and what it is. */
-static int refuse_value(struct keyword_context *context, const struct keyword *keyword,
-    const struct yaml_node *node, const char *expected, const char *hint)
+/* "such as 'topics: [dt/<id>/#]'", NULL without an example. */
+const char *keyword_show_example(struct keyword_context *context, const struct keyword *keyword)
 {
-    if (node->kind != YAML_SCALAR)
-        return keyword_error(
-            context, node, hint, "%s: expected %s, found %s", keyword->name, expected, describe(node));
-    return keyword_error(context, node, hint, "%s: expected %s, found %s'%.*s'", keyword->name, expected,
-        node->quoted ? "the string " : "", VIEW_ARGS(node->text));
+    if (keyword->example == NULL)
+        return NULL;
+    return arena_format(context->arena, "such as '%s: %s'", keyword->name, keyword->example);
+}
+
+static void append_example(struct buffer *text, const struct keyword *keyword)
+{
+    const char *value = keyword->example != NULL        ? keyword->example
+                        : keyword->default_text != NULL ? keyword->default_text
+                                                        : "...";
+    buffer_format(text, "%s%s: %s", buffer_length(text) == 0 ? "" : ", ", keyword->name, value);
+}
+
+/* What is required, otherwise the first key. */
+const char *keyword_show_mapping(
+    struct keyword_context *context, const char *name, const struct keyword *table)
+{
+    struct buffer text = {0};
+    for (const struct keyword *keyword = table; keyword->name != NULL; keyword++) {
+        if ((keyword->flags & KEYWORD_REQUIRED) != 0)
+            append_example(&text, keyword);
+    }
+    if (buffer_length(&text) == 0 && table->name != NULL)
+        append_example(&text, table);
+    const char *hint = buffer_length(&text) == 0 ? NULL
+                                                 : arena_format(context->arena, "such as '%s: {%.*s}'", name,
+                                                       VIEW_ARGS(buffer_view(&text)));
+    buffer_release(&text);
+    return hint;
+}
+
+/* The same for a mapping that is read: a member of another, an item of a list, or the root. */
+static const char *mapping_hint(
+    struct keyword_context *context, const struct keyword *table, const struct yaml_node *found)
+{
+    const char *hint = NULL;
+    if (found->kind == YAML_SCALAR && found->key.length == 0) {
+        for (const struct keyword *keyword = table; keyword->name != NULL && hint == NULL; keyword++) {
+            if (view_equal_string(found->text, keyword->name))
+                hint = arena_format(context->arena, "write '%s: ...'", keyword->name);
+        }
+        if (hint == NULL)
+            hint = keyword_show_example(context, &table[0]);
+    }
+    return hint == NULL ? kind_hint(YAML_MAPPING, found) : hint;
 }
 
 /* Reading a mapping */
@@ -79,17 +130,53 @@ static const struct keyword *find_keyword(const struct keyword *table, struct vi
     return NULL;
 }
 
-static void refuse_unknown(
+const struct keyword_foreign *keyword_find_foreign(const struct keyword_foreign *list, struct view word)
+{
+    for (; list != NULL && list->name != NULL; list++) {
+        if (word.length == strlen(list->name) &&
+            strncasecmp((const char *)word.data, list->name, word.length) == 0)
+            return list;
+    }
+    return NULL;
+}
+
+/* The row of the table whose own mapping knows the name; NULL if there is none. */
+static const struct keyword *find_inside(const struct keyword *table, struct view name)
+{
+    for (; table->name != NULL; table++) {
+        bool known = table->members != NULL && (table->flags & KEYWORD_UNSUPPORTED) == 0 &&
+                     find_keyword(table->members, name) != NULL;
+        if (known)
+            return table;
+    }
+    return NULL;
+}
+
+/* The words of others for the table's keys. */
+static const struct keyword_foreign *foreign_keys(const struct keyword *table)
+{
+    return table[table_length(table)].foreign;
+}
+
+/* The row that was probably meant, or NULL. */
+static const struct keyword *refuse_unknown(
     struct keyword_context *context, const struct keyword *table, const struct yaml_node *member)
 {
     const char *names[KEYWORD_ROWS_MAX];
     size_t count = 0;
-    for (; table->name != NULL; table++) {
-        if ((table->flags & KEYWORD_UNSUPPORTED) == 0)
-            names[count++] = table->name;
+    for (const struct keyword *keyword = table; keyword->name != NULL; keyword++) {
+        if ((keyword->flags & KEYWORD_UNSUPPORTED) == 0)
+            names[count++] = keyword->name;
     }
-    diag_add(context->diag, DIAG_ERROR, &member->key_place,
-        diag_hint(context->diag, member->key, names, count), "unknown key '%.*s'", VIEW_ARGS(member->key));
+    const struct keyword_foreign *foreign = keyword_find_foreign(foreign_keys(table), member->key);
+    const char *near = foreign != NULL ? foreign->key : diag_suggest(member->key, names, count);
+    const struct keyword *inside = near == NULL ? find_inside(table, member->key) : NULL;
+    const char *hint = foreign != NULL  ? foreign->hint
+                       : inside != NULL ? arena_format(context->arena, "it belongs under '%s'", inside->name)
+                                        : diag_hint(context->diag, member->key, names, count);
+    diag_add(
+        context->diag, DIAG_ERROR, &member->key_place, hint, "unknown key '%.*s'", VIEW_ARGS(member->key));
+    return near == NULL ? NULL : find_keyword(table, view_of_string(near));
 }
 
 static size_t set_member(struct keyword_context *context, const struct keyword *keyword, void *target,
@@ -131,23 +218,93 @@ static size_t set_defaults(struct keyword_context *context, const struct keyword
     return errors;
 }
 
-/* One error that names all required keys that are not there. */
+/* One error that names all required keys that are not there. Those of each file are keyword_join()'s where
+ * there are several. */
 static size_t refuse_missing(struct keyword_context *context, const struct keyword *table, uint64_t seen,
     const struct yaml_node *mapping)
 {
-    struct buffer names = {0};
+    bool several_files = mapping->place.line == 0;
+    struct buffer names = {0}, examples = {0};
     size_t count = 0;
     for (size_t row = 0; table[row].name != NULL; row++) {
-        if ((seen >> row & 1) != 0 || (table[row].flags & KEYWORD_REQUIRED) == 0)
+        const struct keyword *keyword = &table[row];
+        if ((seen >> row & 1) != 0 || (keyword->flags & KEYWORD_REQUIRED) == 0 ||
+            (several_files && (keyword->flags & KEYWORD_EACH_FILE) != 0))
             continue;
-        buffer_format(&names, "%s'%s'", count == 0 ? "" : ", ", table[row].name);
-        count++;
+        buffer_format(&names, "%s'%s'", count++ == 0 ? "" : ", ", keyword->name);
+        if (keyword->example != NULL)
+            buffer_format(&examples, "%s'%s: %s'", buffer_length(&examples) == 0 ? "such as " : ", ",
+                keyword->name, keyword->example);
     }
-    if (count > 0)
-        diag_add(context->diag, DIAG_ERROR, &mapping->place, NULL, "missing key%s %.*s",
-            count == 1 ? "" : "s", VIEW_ARGS(buffer_view(&names)));
+    if (count > 0) {
+        const char *hint = arena_copy_string(context->arena, buffer_view(&examples));
+        diag_add(context->diag, DIAG_ERROR, &mapping->place, hint[0] == '\0' ? NULL : hint,
+            "missing key%s %.*s%s", count == 1 ? "" : "s", VIEW_ARGS(buffer_view(&names)),
+            several_files ? " in any of the files" : "");
+    }
+    buffer_release(&examples);
     buffer_release(&names);
     return count > 0 ? 1 : 0;
+}
+
+/* Exactly one of the KEYWORD_ALTERNATIVE rows. unknown: a key was refused that was perhaps meant to be one.
+ */
+static size_t check_alternatives(struct keyword_context *context, const struct keyword *table,
+    const struct yaml_node *mapping, bool unknown)
+{
+    const struct keyword *given = NULL;
+    size_t errors = 0;
+    for (const struct yaml_node *member = mapping->first; member != NULL; member = member->next) {
+        const struct keyword *keyword = find_keyword(table, member->key);
+        if (keyword == NULL || (keyword->flags & KEYWORD_ALTERNATIVE) == 0 || keyword == given)
+            continue;
+        if (given != NULL) {
+            diag_add(context->diag, DIAG_ERROR, &member->key_place, "make two entries of it",
+                "'%s' beside '%s': an entry has one of them", keyword->name, given->name);
+            errors++;
+        }
+        given = given == NULL ? keyword : given;
+    }
+    if (given != NULL || unknown)
+        return errors;
+    struct buffer names = {0};
+    const char *example = NULL;
+    for (const struct keyword *keyword = table; keyword->name != NULL; keyword++) {
+        if ((keyword->flags & KEYWORD_ALTERNATIVE) == 0 || (keyword->flags & KEYWORD_UNSUPPORTED) != 0)
+            continue;
+        buffer_format(&names, "%s'%s'", buffer_length(&names) == 0 ? "" : ", ", keyword->name);
+        example = example != NULL            ? example
+                  : keyword->members != NULL ? keyword_show_mapping(context, keyword->name, keyword->members)
+                                             : keyword_show_example(context, keyword);
+    }
+    bool any = buffer_length(&names) > 0;
+    if (any)
+        diag_add(context->diag, DIAG_ERROR, &mapping->place, example, "missing one of the keys %.*s",
+            VIEW_ARGS(buffer_view(&names)));
+    buffer_release(&names);
+    return any ? 1 : 0;
+}
+
+/* Refuses the keys that are not known, and reads the value of one that is misspelt as if it were not: what it
+ * holds is checked in the same run, and what it defines is known to others. Returns the bits of the rows that
+ * were meant. */
+static uint64_t read_unknown(struct keyword_context *context, const struct keyword *table, void *target,
+    const struct yaml_node *mapping, uint64_t seen)
+{
+    uint64_t meant = 0;
+    for (const struct yaml_node *member = mapping->first; member != NULL; member = member->next) {
+        if (find_keyword(table, member->key) != NULL)
+            continue;
+        bool misspelt = keyword_find_foreign(foreign_keys(table), member->key) == NULL;
+        const struct keyword *keyword = refuse_unknown(context, table, member);
+        uint64_t bit = keyword == NULL ? 0 : (uint64_t)1 << (keyword - table);
+        if (misspelt && keyword != NULL && ((seen | meant) & bit) == 0) {
+            ((struct yaml_node *)member)->key = view_of_string(keyword->name); /* who looks it up, finds it */
+            (void)set_member(context, keyword, target, member);
+        }
+        meant |= bit;
+    }
+    return meant;
 }
 
 size_t keyword_read(struct keyword_context *context, const struct keyword *table, void *target,
@@ -156,366 +313,29 @@ size_t keyword_read(struct keyword_context *context, const struct keyword *table
     (void)table_length(table);
     size_t before = diag_errors(context->diag);
     if (mapping->kind != YAML_MAPPING || mapping->refused) {
-        keyword_error(context, mapping, NULL, "expected a mapping, found %s", describe(mapping));
+        keyword_error(context, mapping, mapping_hint(context, table, mapping),
+            "%.*s%sexpected a mapping, found %s", VIEW_ARGS(mapping->key),
+            mapping->key.length == 0 ? "" : ": ", keyword_describe(mapping));
         return 1;
     }
     uint64_t seen = 0;
     size_t failed = 0;
+    bool unknown = false;
     for (const struct yaml_node *member = mapping->first; member != NULL; member = member->next) {
         const struct keyword *keyword = find_keyword(table, member->key);
-        if (keyword == NULL) {
-            refuse_unknown(context, table, member);
-            continue;
-        }
-        uint64_t bit = (uint64_t)1 << (keyword - table);
-        if ((seen & bit) != 0)
-            continue; /* refused by the reader of the file; setters may count on being called once */
+        uint64_t bit = keyword == NULL ? 0 : (uint64_t)1 << (keyword - table);
+        unknown = unknown || keyword == NULL;
+        if (keyword == NULL || ((seen & bit) != 0 && (keyword->flags & KEYWORD_EACH_FILE) == 0))
+            continue; /* twice: refused by the reader of the file; setters may count on being called once */
         seen |= bit;
         failed += set_member(context, keyword, target, member);
     }
-    failed += refuse_missing(context, table, seen, mapping);
+    if (unknown)
+        seen |= read_unknown(context, table, target, mapping, seen);
+    if (!mapping->incomplete)
+        failed += refuse_missing(context, table, seen, mapping);
+    failed += check_alternatives(context, table, mapping, unknown);
     failed += set_defaults(context, table, seen, target, mapping);
     size_t added = diag_errors(context->diag) - before;
     return added > 0 ? added : failed;
-}
-
-/* Setters */
-
-static void *field_of(const struct keyword *keyword, void *target)
-{
-    return (char *)target + keyword->offset;
-}
-
-int keyword_set_string(struct keyword_context *context, const struct keyword *keyword, void *target,
-    const struct yaml_node *node)
-{
-    if (keyword_expect(context, node, keyword->name, YAML_SCALAR) != 0)
-        return -1;
-    if (node->text.length == 0)
-        return keyword_error(context, node, NULL, "%s: must not be empty", keyword->name);
-    struct keyword_string *string = field_of(keyword, target);
-    *string = (struct keyword_string){
-        .text = arena_copy(context->arena, node->text), .place = node->place, .quoted = node->quoted};
-    return 0;
-}
-
-int keyword_set_strings(struct keyword_context *context, const struct keyword *keyword, void *target,
-    const struct yaml_node *node)
-{
-    bool single = node->kind == YAML_SCALAR && (keyword->flags & KEYWORD_ONE_OR_MANY) != 0;
-    if (!single && keyword_expect(context, node, keyword->name, YAML_SEQUENCE) != 0)
-        return -1;
-    size_t count = single ? 1 : node->count;
-    if (count == 0 && (keyword->default_text == NULL || strcmp(keyword->default_text, "[]") != 0))
-        return keyword_error(context, node, NULL, "%s: the list is empty", keyword->name);
-    struct keyword_strings *strings = field_of(keyword, target);
-    strings->items = arena_calloc(context->arena, count, sizeof(*strings->items));
-    strings->count = 0;
-    const struct keyword item = {.name = keyword->name};
-    int result = 0;
-    for (const struct yaml_node *value = single ? node : node->first; value != NULL; value = value->next) {
-        if (keyword_set_string(context, &item, &strings->items[strings->count], value) == 0)
-            strings->count++;
-        else
-            result = -1;
-        if (single)
-            break;
-    }
-    return result;
-}
-
-int keyword_set_boolean(struct keyword_context *context, const struct keyword *keyword, void *target,
-    const struct yaml_node *node)
-{
-    bool is_word = node->kind == YAML_SCALAR && !node->quoted && !node->refused;
-    if (is_word && view_equal(node->text, VIEW("true")))
-        *(bool *)field_of(keyword, target) = true;
-    else if (is_word && view_equal(node->text, VIEW("false")))
-        *(bool *)field_of(keyword, target) = false;
-    else
-        return refuse_value(context, keyword, node, "true or false", NULL);
-    return 0;
-}
-
-/* A kind of quantity: how it is read and how limits of it are shown. */
-struct quantity {
-    const char *expected, *hint;
-    int (*parse)(struct view text, uint64_t *out);
-    bool bare; /* a number without unit: quotes would make it a string */
-    struct quantity_unit {
-        uint64_t factor;
-        const char *suffix;
-    } units[5]; /* for output: largest first, ended by the factor 1 */
-};
-
-static const struct quantity number_quantity = {
-    .expected = "a whole number", .parse = number_parse, .bare = true, .units = {{1, ""}}};
-static const struct quantity size_quantity = {.expected = "a size",
-    .hint = "a number and one of B, KiB, MiB, GiB, KB, MB, GB, such as 64KiB",
-    .parse = number_parse_size,
-    .units = {{1 << 30, "GiB"}, {1 << 20, "MiB"}, {1 << 10, "KiB"}, {1, ""}}};
-static const struct quantity duration_quantity = {.expected = "a duration",
-    .hint = "a number and one of ms, s, m, h, d, such as 10s",
-    .parse = number_parse_duration_ms,
-    .units = {{86400000, "d"}, {3600000, "h"}, {60000, "m"}, {1000, "s"}, {1, "ms"}}};
-
-static struct keyword_quantity_text show_quantity(const struct quantity *quantity, uint64_t value)
-{
-    const struct quantity_unit *unit = quantity->units;
-    while (unit->factor > 1 && (value < unit->factor || value % unit->factor != 0))
-        unit++;
-    struct keyword_quantity_text text;
-    const char *suffix = value == 0 ? "" : unit->suffix;
-    snprintf(text.bytes, sizeof(text.bytes), "%" PRIu64 "%s", value / unit->factor, suffix);
-    return text;
-}
-
-struct keyword_quantity_text keyword_show_size(uint64_t bytes)
-{
-    return show_quantity(&size_quantity, bytes);
-}
-
-/* "from 1 to 256" or "at least 1"; empty without limits. */
-static void show_range(const struct quantity *quantity, const struct keyword *keyword, char *out, size_t size)
-{
-    struct keyword_quantity_text minimum = show_quantity(quantity, keyword->minimum);
-    struct keyword_quantity_text maximum = show_quantity(quantity, keyword->maximum);
-    out[0] = '\0';
-    if (keyword->maximum != 0)
-        snprintf(out, size, "from %s to %s", minimum.bytes, maximum.bytes);
-    else if (keyword->minimum != 0)
-        snprintf(out, size, "at least %s", minimum.bytes);
-}
-
-static int set_quantity(struct keyword_context *context, const struct keyword *keyword, void *target,
-    const struct yaml_node *node, const struct quantity *quantity)
-{
-    uint64_t value;
-    bool readable = node->kind == YAML_SCALAR && !node->refused && !(quantity->bare && node->quoted);
-    if (!readable || quantity->parse(node->text, &value) != 0)
-        return refuse_value(context, keyword, node, quantity->expected, quantity->hint);
-    if (value < keyword->minimum || (keyword->maximum != 0 && value > keyword->maximum)) {
-        char range[80];
-        show_range(quantity, keyword, range, sizeof(range));
-        return keyword_error(
-            context, node, NULL, "%s: must be %s, found '%.*s'", keyword->name, range, VIEW_ARGS(node->text));
-    }
-    *(uint64_t *)field_of(keyword, target) = value;
-    return 0;
-}
-
-int keyword_set_number(struct keyword_context *context, const struct keyword *keyword, void *target,
-    const struct yaml_node *node)
-{
-    return set_quantity(context, keyword, target, node, &number_quantity);
-}
-
-int keyword_set_size(struct keyword_context *context, const struct keyword *keyword, void *target,
-    const struct yaml_node *node)
-{
-    return set_quantity(context, keyword, target, node, &size_quantity);
-}
-
-int keyword_set_duration_ms(struct keyword_context *context, const struct keyword *keyword, void *target,
-    const struct yaml_node *node)
-{
-    return set_quantity(context, keyword, target, node, &duration_quantity);
-}
-
-int keyword_set_share_ppm(struct keyword_context *context, const struct keyword *keyword, void *target,
-    const struct yaml_node *node)
-{
-    bool readable = node->kind == YAML_SCALAR && !node->refused;
-    if (!readable || number_parse_share_ppm(node->text, field_of(keyword, target)) != 0)
-        return refuse_value(context, keyword, node, "a share", "from 0% to 100%, such as 0.5%");
-    return 0;
-}
-
-/* The choice that a scalar names, or NULL after an error. */
-static const struct keyword_choice *find_choice(
-    struct keyword_context *context, const struct keyword *keyword, const struct yaml_node *node)
-{
-    if (keyword_expect(context, node, keyword->name, YAML_SCALAR) != 0)
-        return NULL;
-    const char *names[KEYWORD_ROWS_MAX];
-    size_t count = 0;
-    for (const struct keyword_choice *choice = keyword->choices; choice->name != NULL; choice++) {
-        if (view_equal_string(node->text, choice->name) && !choice->unsupported)
-            return choice;
-        if (view_equal_string(node->text, choice->name)) {
-            keyword_error(context, node, NULL, "%s: '%s' is not supported by this version", keyword->name,
-                choice->name);
-            return NULL;
-        }
-        assert(count < KEYWORD_ROWS_MAX);
-        if (!choice->unsupported)
-            names[count++] = choice->name;
-    }
-    keyword_error(context, node, diag_hint(context->diag, node->text, names, count),
-        "%s: unknown value '%.*s'", keyword->name, VIEW_ARGS(node->text));
-    return NULL;
-}
-
-int keyword_set_choice(struct keyword_context *context, const struct keyword *keyword, void *target,
-    const struct yaml_node *node)
-{
-    const struct keyword_choice *choice = find_choice(context, keyword, node);
-    if (choice == NULL)
-        return -1;
-    *(int *)field_of(keyword, target) = choice->value;
-    return 0;
-}
-
-int keyword_set_choices(struct keyword_context *context, const struct keyword *keyword, void *target,
-    const struct yaml_node *node)
-{
-    bool single = node->kind == YAML_SCALAR;
-    if (!single && keyword_expect(context, node, keyword->name, YAML_SEQUENCE) != 0)
-        return -1;
-    if (!single && node->count == 0)
-        return keyword_error(context, node, NULL, "%s: the list is empty", keyword->name);
-    unsigned values = 0;
-    int result = 0;
-    for (const struct yaml_node *item = single ? node : node->first; item != NULL;
-         item = single ? NULL : item->next) {
-        const struct keyword_choice *choice = find_choice(context, keyword, item);
-        if (choice == NULL)
-            result = -1;
-        else
-            values |= (unsigned)choice->value;
-    }
-    if (result == 0)
-        *(unsigned *)field_of(keyword, target) = values;
-    return result;
-}
-
-int keyword_set_mapping(struct keyword_context *context, const struct keyword *keyword, void *target,
-    const struct yaml_node *node)
-{
-    assert(keyword->members != NULL);
-    if (keyword_expect(context, node, keyword->name, YAML_MAPPING) != 0)
-        return -1;
-    return keyword_read(context, keyword->members, field_of(keyword, target), node) == 0 ? 0 : -1;
-}
-
-/* The reference */
-
-static const struct keyword_type {
-    keyword_set *set;
-    const char *name;
-    const struct quantity *quantity;
-} keyword_types[] = {
-    {keyword_set_string, "string", NULL},
-    {keyword_set_strings, "list of strings", NULL},
-    {keyword_set_boolean, "`true` or `false`", NULL},
-    {keyword_set_number, "number", &number_quantity},
-    {keyword_set_size, "size", &size_quantity},
-    {keyword_set_duration_ms, "duration", &duration_quantity},
-    {keyword_set_share_ppm, "share", NULL},
-    {keyword_set_mapping, "mapping", NULL},
-};
-
-static void print_choices(struct buffer *out, const struct keyword *keyword)
-{
-    if (keyword->set == keyword_set_choices)
-        buffer_append(out, VIEW("one or a list of "));
-    const char *separator = "";
-    for (const struct keyword_choice *choice = keyword->choices; choice->name != NULL; choice++) {
-        if (choice->unsupported)
-            continue;
-        buffer_format(out, "%s`%s`", separator, choice->name);
-        separator = ", ";
-    }
-}
-
-static void print_value(struct buffer *out, const struct keyword *keyword)
-{
-    if (keyword->value != NULL) {
-        buffer_append(out, view_of_string(keyword->value));
-        return;
-    }
-    if (keyword->choices != NULL) {
-        print_choices(out, keyword);
-        return;
-    }
-    const struct keyword_type *end = keyword_types + sizeof(keyword_types) / sizeof(keyword_types[0]);
-    const struct keyword_type *type = keyword_types;
-    while (type < end && type->set != keyword->set)
-        type++;
-    if (type == end) {
-        buffer_append(out, view_of_string(keyword->members != NULL ? "list of mappings" : "value"));
-        return;
-    }
-    buffer_append(out, view_of_string((keyword->flags & KEYWORD_ONE_OR_MANY) != 0 ? "string or " : ""));
-    buffer_append(out, view_of_string(type->name));
-    if (type->quantity != NULL) {
-        char range[80];
-        show_range(type->quantity, keyword, range, sizeof(range));
-        buffer_format(out, "%s%s", range[0] == '\0' ? "" : " ", range);
-    }
-}
-
-static void print_default(struct buffer *out, const struct keyword *keyword)
-{
-    const char *text = keyword->default_text;
-    if ((keyword->flags & KEYWORD_REQUIRED) != 0)
-        buffer_append(out, VIEW("required"));
-    else if (text != NULL && strcmp(text, "{}") == 0)
-        buffer_append(out, VIEW("see below"));
-    else if (text == NULL || strcmp(text, "[]") == 0)
-        buffer_append(out, VIEW("none"));
-    else
-        buffer_format(out, "`%s`", text);
-}
-
-static void print_row(struct buffer *out, const struct keyword *keyword)
-{
-    buffer_format(out, "| `%s` | ", keyword->name);
-    if ((keyword->flags & KEYWORD_UNSUPPORTED) != 0) {
-        buffer_append(out, VIEW("| | Not supported by this version. |\n"));
-        return;
-    }
-    print_value(out, keyword);
-    buffer_append(out, VIEW(" | "));
-    print_default(out, keyword);
-    buffer_format(out, " | %s", keyword->help == NULL ? "" : keyword->help);
-    for (const struct keyword_choice *choice = keyword->choices; choice != NULL && choice->name != NULL;
-         choice++) {
-        if (choice->unsupported)
-            buffer_format(out, " `%s`: not supported by this version.", choice->name);
-        else if (choice->help != NULL)
-            buffer_format(out, " `%s`: %s", choice->name, choice->help);
-    }
-    buffer_append(out, VIEW(" |\n"));
-}
-
-/* path: that of the table's mapping from the file's root, empty for the root. Recursion is as deep as our
- * tables. */
-static void print_table(
-    struct buffer *out, const struct keyword *table, const char *heading, const char *path, int level)
-{
-    for (int i = 0; i < level && i < 6; i++)
-        buffer_append_byte(out, '#');
-    buffer_format(out, " %s\n\n| key | value | default | meaning |\n|---|---|---|---|\n", heading);
-    for (const struct keyword *keyword = table; keyword->name != NULL; keyword++)
-        print_row(out, keyword);
-    for (const struct keyword *keyword = table; keyword->name != NULL; keyword++) {
-        if (keyword->members == NULL || (keyword->flags & KEYWORD_UNSUPPORTED) != 0)
-            continue;
-        struct buffer value = {0};
-        print_value(&value, keyword);
-        bool is_list = view_starts_with(buffer_view(&value), VIEW("list"));
-        buffer_release(&value);
-        char inner_path[128], inner_heading[132];
-        snprintf(inner_path, sizeof(inner_path), "%s%s%s%s", path, path[0] == '\0' ? "" : ".", keyword->name,
-            is_list ? "[]" : "");
-        snprintf(inner_heading, sizeof(inner_heading), "`%s`", inner_path);
-        buffer_append_byte(out, '\n');
-        print_table(out, keyword->members, inner_heading, inner_path, level + 1);
-    }
-}
-
-void keyword_print_reference(struct buffer *out, const struct keyword *table, const char *title, int level)
-{
-    print_table(out, table, title, "", level);
 }

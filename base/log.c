@@ -170,24 +170,24 @@ static void log_render_json(struct buffer *out, const struct log_line *line)
 {
     struct json json;
 
-    json_begin(&json, out);
-    json_object_begin(&json, NULL);
-    json_string(&json, "@timestamp", view_of_string(line->timestamp));
-    json_string(&json, "log.level", view_of_string(log_level_names[line->level]));
-    json_string(&json, "log.logger", view_of_string(line->component));
-    json_string(&json, "message", view_of_string(line->event));
+    json_write_begin(&json, out);
+    json_write_object_begin(&json, NULL);
+    json_write_string(&json, "@timestamp", view_of_string(line->timestamp));
+    json_write_string(&json, "log.level", view_of_string(log_level_names[line->level]));
+    json_write_string(&json, "log.logger", view_of_string(line->component));
+    json_write_string(&json, "message", view_of_string(line->event));
     for (size_t i = 0; i < line->count; i++) {
         const struct log_field *field = &line->fields[i];
         if (field->kind == LOG_FIELD_UNSIGNED)
-            json_unsigned(&json, field->key, field->number);
+            json_write_unsigned(&json, field->key, field->number);
         else
-            json_string_capped(&json, field->key, field->text, LOG_VALUE_MAXIMUM);
+            json_write_string_capped(&json, field->key, field->text, LOG_VALUE_MAXIMUM);
     }
     if (line->suppressed > 0)
-        json_unsigned(&json, "suppressed", line->suppressed);
+        json_write_unsigned(&json, "suppressed", line->suppressed);
     if (line->dropped > 0)
-        json_unsigned(&json, "dropped", line->dropped);
-    json_object_end(&json);
+        json_write_unsigned(&json, "dropped", line->dropped);
+    json_write_object_end(&json);
 }
 
 /* False if the line did not get out whole. A full pipe without blocking (EAGAIN) is not waited for: the log

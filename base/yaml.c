@@ -1,32 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The one reader of YAML, and the only file that sees libyaml. Owns the strict subset (policy-language
- * "Format"): text that a person can't trust their eyes with is refused first, then libyaml's events become a
- * tree of nodes with places. Called for mqward.yaml and policy.yaml by their readers.
+ * "Format"): yaml_text.c refuses text that a person can't trust their eyes with, then libyaml's events become
+ * a tree of nodes with places; yaml_syntax.c says what is wrong with a text that is not YAML, yaml_refuse.c
+ * what of YAML is not taken. Called for mqward.yaml and policy.yaml by their readers.
  *
  * Nothing here recurses over the input; libyaml keeps its own stack on the heap. */
 #include "base/yaml.h"
 
 #include <assert.h>
 #include <stdlib.h>
-#include <strings.h>
 #include <yaml.h>
 
-#include "base/character.h"
-#include "base/memory.h"
+#include "base/yaml_refuse.h"
+#include "base/yaml_text.h"
 
 #define YAML_DEPTH_MAX 12
 #define YAML_SKIP_MAX                                                                                        \
     100 /* levels within something refused; libyaml's time grows with the square of the nesting */
 #define YAML_NODES_MAX 200000
-#define YAML_BAD_CHARACTERS_MAX 10 /* reported; what has more is not a text file */
-
-/* A position in the text. libyaml counts characters; places count bytes. */
-struct cursor {
-    size_t index;      /* in characters */
-    size_t offset;     /* in bytes */
-    size_t line_start; /* in bytes */
-    uint32_t line;     /* from 1 */
-};
 
 /* A list or mapping that is open. */
 struct frame {
@@ -41,18 +32,16 @@ struct frame {
 struct reader {
     struct arena *arena;
     struct diag_list *list;
-    const struct diag_source *source;
-    struct view text;  /* the source's, with what was refused blotted out */
-    size_t characters; /* in text */
-    struct cursor cursor;
+    struct yaml_text text;
     struct frame frames[YAML_DEPTH_MAX];
     size_t depth;    /* frames in use */
     size_t skipping; /* lists and mappings open within something refused */
     size_t nodes;
     size_t documents;
     struct yaml_node *root;
-    bool stop;   /* no use in going on */
-    bool failed; /* and what there is of the tree is of no use either */
+    struct diag_place joined; /* the last line of a scalar that needs quotes; line 0: none */
+    bool stop;                /* no use in going on */
+    bool failed;              /* and what there is of the tree is of no use either */
 };
 
 const char *yaml_kind_name(enum yaml_kind kind)
@@ -61,161 +50,16 @@ const char *yaml_kind_name(enum yaml_kind kind)
     return names[kind];
 }
 
-/* The text, before libyaml sees it */
-
-/* Why a character may not occur as it is, or NULL. */
-static const char *refuse_character(uint32_t character, struct view text)
-{
-    if (character == '\t')
-        return "a tab: use blanks (inside quotes: \\t)";
-    if (character == '\r')
-        return text.length > 1 && text.data[1] == '\n' ? NULL : "a carriage return that ends no line";
-    if (character_is_control(character) && character != '\n')
-        return "a control character";
-    if (character_is_separator(character))
-        return "an invisible line separator";
-    if (character_is_reordering(character))
-        return "a control character that reorders text on the screen";
-    if (character == 0xfeff)
-        return "a byte order mark: save the file as UTF-8 without one";
-    return character == 0xfffe || character == 0xffff ? "a character that is none" : NULL;
-}
-
-/* Bytes of something that is not UTF-8: one, and the continuation bytes behind it. */
-static size_t broken_length(struct view text)
-{
-    size_t length = 1;
-    while (length < 4 && length < text.length && (text.data[length] & 0xc0) == 0x80)
-        length++;
-    return length;
-}
-
-/* Refuses what a text file of ours can't have, and blots it out in a copy so that reading can go on with the
- * columns unchanged. False if it is no text at all. */
-static bool check_text(struct reader *reader)
-{
-    struct view rest = reader->source->text;
-    uint8_t *copy = (uint8_t *)arena_copy_string(reader->arena, rest);
-    reader->text = view_of(copy, rest.length);
-    struct diag_place place = {reader->source, 1, 1, 1};
-    if (rest.length > 0 && memchr(rest.data, 0, rest.length) != NULL) {
-        place.line = 0;
-        diag_add(reader->list, DIAG_ERROR, &place, NULL, "not a text file: it contains zero bytes");
-        return false;
-    }
-    size_t bad = 0;
-    while (rest.length > 0 && bad < YAML_BAD_CHARACTERS_MAX) {
-        size_t length;
-        uint32_t character = character_decode(rest, &length);
-        const char *why = length == 0 ? "not valid UTF-8" : refuse_character(character, rest);
-        if (length == 0)
-            length = broken_length(rest);
-        if (why != NULL) {
-            place.length = (uint32_t)length;
-            diag_add(reader->list, DIAG_ERROR, &place, NULL, "%s", why);
-            memset(copy + (rest.data - reader->source->text.data), character == '\t' ? ' ' : 'x', length);
-            bad++;
-        }
-        place.line += character == '\n';
-        place.column = character == '\n' ? 1 : place.column + (uint32_t)length;
-        rest = view_skip(rest, length);
-        reader->characters += why != NULL ? length : 1;
-    }
-    return bad < YAML_BAD_CHARACTERS_MAX;
-}
-
 /* Places */
 
-static void step_forward(struct reader *reader)
-{
-    struct cursor *cursor = &reader->cursor;
-    bool line_end = reader->text.data[cursor->offset] == '\n';
-    size_t length = utf8_sequence_length(view_skip(reader->text, cursor->offset));
-    assert(length > 0); /* check_text() saw to it */
-    cursor->offset += length;
-    cursor->index++;
-    if (line_end) {
-        cursor->line++;
-        cursor->line_start = cursor->offset;
-    }
-}
-
-/* Moves the cursor to one of libyaml's marks. Marks of successive events seldom go back, so that all of them
- * together cost one walk over the text. */
-static void seek(struct reader *reader, const yaml_mark_t *mark)
-{
-    if (mark->index < reader->cursor.index)
-        reader->cursor = (struct cursor){.line = 1};
-    while (reader->cursor.index < mark->index && reader->cursor.offset < reader->text.length)
-        step_forward(reader);
-}
-
-static struct diag_place place_at_cursor(const struct reader *reader)
-{
-    const struct cursor *cursor = &reader->cursor;
-    return (struct diag_place){
-        reader->source, cursor->line, (uint32_t)(cursor->offset - cursor->line_start) + 1, 1};
-}
-
-/* Where an event is, underlined to its end or to the end of its first line. */
 static struct diag_place place_of(struct reader *reader, const yaml_event_t *event)
 {
-    seek(reader, &event->start_mark);
-    struct diag_place place = place_at_cursor(reader);
     if (event->type != YAML_SCALAR_EVENT && event->type != YAML_ALIAS_EVENT)
-        return place;
-    const struct cursor start = reader->cursor;
-    while (reader->cursor.index < event->end_mark.index && reader->cursor.line == start.line &&
-           reader->cursor.offset < reader->text.length)
-        step_forward(reader);
-    size_t end = reader->cursor.line == start.line ? reader->cursor.offset : reader->cursor.line_start - 1;
-    place.length = end > start.offset ? (uint32_t)(end - start.offset) : 1;
-    reader->cursor = start;
-    return place;
+        return yaml_text_place(&reader->text, event->start_mark.index);
+    return yaml_text_span(&reader->text, event->start_mark.index, event->end_mark.index);
 }
 
 /* Nodes */
-
-/* True for what YAML 1.1 readers take for something else than the text that it is. */
-static bool is_reserved_word(struct view text)
-{
-    static const char *const words[] = {"yes", "no", "on", "off", "y", "n", "null", "~"};
-    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
-        if (text.length == strlen(words[i]) &&
-            strncasecmp((const char *)text.data, words[i], text.length) == 0)
-            return true;
-    }
-    return false;
-}
-
-static bool has_control_character(struct view text)
-{
-    while (text.length > 0) {
-        size_t length;
-        uint32_t character = character_decode(text, &length);
-        assert(length > 0); /* libyaml decodes escapes to well-formed UTF-8 */
-        if (character_is_control(character) && character != '\n' && character != '\t')
-            return true;
-        text = view_skip(text, length);
-    }
-    return false;
-}
-
-/* What keys and values alike may not be. True if an error was added. */
-static bool refuse_scalar(
-    struct reader *reader, struct view text, bool quoted, const struct diag_place *place)
-{
-    if (!quoted && is_reserved_word(text)) {
-        diag_add(reader->list, DIAG_ERROR, place, "write true, false, or quote it",
-            "the unquoted word '%.*s' is ambiguous", VIEW_ARGS(text));
-        return true;
-    }
-    if (has_control_character(text)) {
-        diag_add(reader->list, DIAG_ERROR, place, NULL, "a control character in a string");
-        return true;
-    }
-    return false;
-}
 
 /* Anchors and tags may stand before any node. True if an error was added. */
 static bool refuse_properties(
@@ -302,15 +146,40 @@ static void refuse_missing_value(struct reader *reader, struct yaml_node *node)
 {
     const struct frame *frame = top_frame(reader);
     if (frame == NULL || frame->node->kind != YAML_MAPPING) {
-        diag_add(reader->list, DIAG_ERROR, &node->place, "a '#' after a blank begins a comment: quote it",
+        diag_add(reader->list, DIAG_ERROR, &node->place, "a '#' after a blank begins a comment: write \"#\"",
             "an empty value");
     } else {
         node->place = node->key_place;
         diag_add(reader->list, DIAG_ERROR, &node->place,
-            "write a value, [] for an empty list, or remove the key", "'%.*s' has no value",
-            VIEW_ARGS(node->key));
+            "write a value, or remove the key; a '#' after a blank begins a comment: write \"#\"",
+            "'%.*s' has no value", VIEW_ARGS(node->key));
     }
     node->refused = true;
+}
+
+/* YAML joins lines without quotes to one text, and a '-' or ':' that is missing goes unnoticed. True if it
+ * did. The error is added when the text behind is read: a bracket that is not closed does the same. */
+static bool refuse_lines(struct reader *reader, const yaml_event_t *event)
+{
+    size_t line_start = event->end_mark.index - event->end_mark.column;
+    if (event->end_mark.line == event->start_mark.line || reader->depth == 0)
+        return false;
+    struct diag_place place = yaml_text_place(&reader->text, line_start);
+    struct view line = yaml_text_line(&reader->text, &place);
+    size_t blanks = 0;
+    while (blanks < line.length && line.data[blanks] == ' ')
+        blanks++;
+    reader->joined = yaml_text_span(&reader->text, line_start + blanks, event->end_mark.index);
+    return true;
+}
+
+static void report_lines(struct reader *reader)
+{
+    if (reader->joined.line > 0)
+        diag_add(reader->list, DIAG_ERROR, &reader->joined,
+            "is a '- ', a ',' or a ': ' missing? otherwise put the text in quotes",
+            "text of several lines without quotes");
+    reader->joined.line = 0;
 }
 
 static void on_scalar(struct reader *reader, const yaml_event_t *event)
@@ -322,7 +191,8 @@ static void on_scalar(struct reader *reader, const yaml_event_t *event)
         arena_copy(reader->arena, view_of(event->data.scalar.value, event->data.scalar.length));
     bool quoted = event->data.scalar.style != YAML_PLAIN_SCALAR_STYLE;
     bool refused = refuse_properties(reader, event->data.scalar.anchor, event->data.scalar.tag, &place);
-    refused = refuse_scalar(reader, text, quoted, &place) || refused;
+    refused = yaml_refuse_scalar(reader->list, text, quoted, &place) || refused;
+    refused = (!quoted && refuse_lines(reader, event)) || refused;
     if (expects_key(reader)) {
         take_key(reader, text, quoted, &place, refused);
         return;
@@ -394,45 +264,24 @@ static void on_mapping_start(struct reader *reader, const yaml_event_t *event)
     open_node(reader, event, YAML_MAPPING, event->data.mapping_start.anchor, event->data.mapping_start.tag);
 }
 
-static int compare_keys(const void *left, const void *right)
+/* Two items of a list, the second of which lacks its '-': one error, and two items from here on. Returns the
+ * second, or NULL. */
+static struct yaml_node *split_item(struct reader *reader, struct yaml_node *mapping)
 {
-    const struct yaml_node *a = *(const struct yaml_node *const *)left;
-    const struct yaml_node *b = *(const struct yaml_node *const *)right;
-    size_t common = a->key.length < b->key.length ? a->key.length : b->key.length;
-    int by_text = common == 0 ? 0 : memcmp(a->key.data, b->key.data, common);
-    if (by_text != 0)
-        return by_text;
-    if (a->key.length != b->key.length)
-        return a->key.length < b->key.length ? -1 : 1;
-    if (a->key_place.line != b->key_place.line)
-        return a->key_place.line < b->key_place.line ? -1 : 1;
-    return a->key_place.column < b->key_place.column ? -1 : a->key_place.column > b->key_place.column;
-}
-
-/* Sorted, so that a file of nothing but keys costs no square of their number. */
-static void refuse_duplicates(struct reader *reader, const struct yaml_node *mapping)
-{
-    if (mapping->count < 2)
-        return;
-    const struct yaml_node **members = memory_calloc(mapping->count, sizeof(*members));
-    size_t count = 0;
-    for (const struct yaml_node *member = mapping->first; member != NULL; member = member->next)
-        members[count++] = member;
-    assert(count == mapping->count);
-    qsort(members, count, sizeof(*members), compare_keys);
-    const struct yaml_node *first = members[0];
-    for (size_t i = 1; i < count; i++) {
-        if (!view_equal(first->key, members[i]->key)) {
-            first = members[i];
-            continue;
-        }
-        char hint[64];
-        snprintf(hint, sizeof(hint), "first given at line %u, column %u", first->key_place.line,
-            first->key_place.column);
-        diag_add(reader->list, DIAG_ERROR, &members[i]->key_place, hint, "duplicate key '%.*s'",
-            VIEW_ARGS(first->key));
-    }
-    free(members);
+    const struct frame *frame = top_frame(reader);
+    struct yaml_node *last =
+        frame == NULL || frame->node->kind != YAML_SEQUENCE ? NULL : yaml_find_end_of_item(mapping);
+    if (last == NULL)
+        return NULL;
+    diag_add(reader->list, DIAG_ERROR, &last->next->key_place, "a new item of the list begins with '- '",
+        "key '%.*s' for the second time in this item", VIEW_ARGS(last->next->key));
+    struct yaml_node *item = add_node(reader, YAML_MAPPING, &last->next->key_place);
+    item->first = last->next;
+    last->next = NULL;
+    for (const struct yaml_node *member = item->first; member != NULL; member = member->next)
+        item->count++;
+    mapping->count -= item->count;
+    return item;
 }
 
 static void on_end(struct reader *reader, const yaml_event_t *event)
@@ -443,9 +292,12 @@ static void on_end(struct reader *reader, const yaml_event_t *event)
         return;
     }
     assert(reader->depth > 0);
-    const struct yaml_node *node = reader->frames[--reader->depth].node;
-    if (node->kind == YAML_MAPPING)
-        refuse_duplicates(reader, node);
+    struct yaml_node *node = reader->frames[--reader->depth].node;
+    while (node != NULL && node->kind == YAML_MAPPING) {
+        struct yaml_node *next = split_item(reader, node);
+        yaml_refuse_duplicates(reader->list, node);
+        node = next;
+    }
 }
 
 static void on_document_start(struct reader *reader, const yaml_event_t *event)
@@ -468,7 +320,7 @@ static void on_stream_end(struct reader *reader, const yaml_event_t *event)
 {
     (void)event;
     reader->stop = true;
-    struct diag_place whole_file = {.source = reader->source};
+    struct diag_place whole_file = {.source = reader->text.source};
     if (reader->root == NULL)
         diag_add(reader->list, DIAG_ERROR, &whole_file, NULL, "the file is empty");
 }
@@ -486,40 +338,14 @@ static event_handler *const handlers[] = {
     [YAML_MAPPING_END_EVENT] = on_end,
 };
 
-/* What libyaml says, and what people mostly did. */
-static const struct {
-    const char *problem, *hint;
-} syntax_hints[] = {
-    {"mapping values are not allowed in this context",
-        "quote a value that contains ': ', or check the indentation"},
-    {"did not find expected key", "check the indentation: keys of one mapping begin in the same column"},
-    {"did not find expected '-' indicator",
-        "check the indentation: items of one list begin in the same column"},
-    {"could not find expected ':'", "a key is followed by ': '; text of several lines needs quotes"},
-    {"did not find expected ',' or ']'", "items in [ ] are separated by commas"},
-    {"did not find expected ',' or '}'", "members in { } are separated by commas"},
-    {"found character that cannot start any token", "quote a value that begins with @, ` or %"},
-    {"found unexpected end of stream", "a closing quote or bracket is missing"},
-    {"did not find expected alphabetic or numeric character", "quote a value that begins with * or &"},
-    {"found unknown escape character",
-        "in \"...\" a backslash is written \\\\; in '...' it stands for itself"},
-};
-
 static void report_syntax(struct reader *reader, const yaml_parser_t *parser)
 {
-    const char *problem = parser->problem == NULL ? "unknown problem" : parser->problem;
-    const char *hint = NULL;
-    for (size_t i = 0; i < sizeof(syntax_hints) / sizeof(syntax_hints[0]) && hint == NULL; i++)
-        hint = strcmp(problem, syntax_hints[i].problem) == 0 ? syntax_hints[i].hint : NULL;
-    /* What is never closed is shown where it begins, not at the end of the file. */
-    bool unclosed = parser->context != NULL && parser->problem_mark.index >= reader->characters;
-    seek(reader, unclosed ? &parser->context_mark : &parser->problem_mark);
-    struct diag_place place = place_at_cursor(reader);
-    if (parser->context == NULL || unclosed)
-        diag_add(reader->list, DIAG_ERROR, &place, hint, "not valid YAML: %s", problem);
-    else
-        diag_add(reader->list, DIAG_ERROR, &place, hint, "not valid YAML: %s (%s from line %zu)", problem,
-            parser->context, parser->context_mark.line + 1);
+    const struct yaml_problem problem = {
+        .text = parser->problem == NULL ? "unknown problem" : parser->problem,
+        .context = parser->context,
+        .index = parser->problem_mark.index,
+        .context_index = parser->context_mark.index};
+    yaml_syntax_report(&reader->text, &problem);
 }
 
 /* 0, or -1 after an error that ends everything. */
@@ -529,7 +355,7 @@ static int read_events(struct reader *reader)
     if (!yaml_parser_initialize(&parser))
         abort(); /* out of memory */
     yaml_parser_set_encoding(&parser, YAML_UTF8_ENCODING);
-    yaml_parser_set_input_string(&parser, reader->text.data, reader->text.length);
+    yaml_parser_set_input_string(&parser, reader->text.bytes.data, reader->text.bytes.length);
     int result = 0;
     while (!reader->stop && result == 0) {
         yaml_event_t event;
@@ -538,6 +364,7 @@ static int read_events(struct reader *reader)
             result = -1;
             break;
         }
+        report_lines(reader);
         size_t type = (size_t)event.type;
         if (type < sizeof(handlers) / sizeof(handlers[0]) && handlers[type] != NULL)
             handlers[type](reader, &event);
@@ -549,8 +376,8 @@ static int read_events(struct reader *reader)
 
 struct yaml_node *yaml_read(struct arena *arena, const struct diag_source *source, struct diag_list *list)
 {
-    struct reader reader = {.arena = arena, .list = list, .source = source, .cursor = {.line = 1}};
-    if (!check_text(&reader) || read_events(&reader) != 0 || reader.failed)
+    struct reader reader = {.arena = arena, .list = list};
+    if (!yaml_text_check(&reader.text, arena, list, source) || read_events(&reader) != 0 || reader.failed)
         return NULL;
     return reader.root;
 }

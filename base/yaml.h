@@ -16,6 +16,7 @@ struct yaml_node {
     enum yaml_kind kind;
     bool quoted;      /* a scalar in quotes: never a keyword or number where a string is also possible */
     bool refused;     /* an error about it is in the list already; a schema adds none */
+    bool incomplete;  /* a mapping that lacks files (keyword_join): nothing is missing in it */
     struct view text; /* scalar: its value. No NUL inside. */
     struct view key;  /* as a mapping's member: the member's key */
     struct diag_place place; /* of the value */

@@ -14,18 +14,24 @@
         "connection,start,allowed")                                                                          \
     ACTION(connect_refused, "mqtt-connect-refused", "event", "network,authentication,session",               \
         "connection,start,denied")                                                                           \
+    ACTION(reauthenticated, "mqtt-reauthenticated", "event", "network,authentication,session", "info")       \
     ACTION(disconnect, "mqtt-disconnect", "event", "network,session", "connection,end")                      \
     ACTION(publish_allowed, "mqtt-publish-allowed", "event", "network", "access,allowed")                    \
     ACTION(publish_denied, "mqtt-publish-denied", "event", "network", "access,denied")                       \
     ACTION(subscribe_granted, "mqtt-subscribe-granted", "event", "network", "access,allowed")                \
     ACTION(subscribe_denied, "mqtt-subscribe-denied", "event", "network", "access,denied")                   \
+    ACTION(subscription_withdrawn, "mqtt-subscription-withdrawn", "event", "network", "access,denied")       \
     ACTION(delivery_filtered, "mqtt-delivery-filtered", "event", "network", "access,denied")                 \
     ACTION(will_denied, "mqtt-will-denied", "event", "network", "access,denied")                             \
     ACTION(protocol_error, "mqtt-protocol-error", "event", "network", "protocol,denied")                     \
     ACTION(tls_handshake_failed, "tls-handshake-failed", "event", "network", "connection,denied")            \
     ACTION(rate_limited, "rate-limited", "event", "network", "connection,denied")                            \
+    ACTION(client_banned, "client-banned", "event", "network", "access,denied")                              \
+    ACTION(client_unbanned, "client-unbanned", "event", "network", "access,info")                            \
     ACTION(proxy_started, "proxy-started", "event", "configuration", "info")                                 \
     ACTION(proxy_stopping, "proxy-stopping", "event", "configuration", "info")                               \
+    ACTION(policy_loaded, "policy-loaded", "event", "configuration", "change")                               \
+    ACTION(policy_rejected, "policy-rejected", "event", "configuration", "denied")                           \
     ACTION(sink_down, "sink-down", "event", "configuration", "info")                                         \
     ACTION(sink_up, "sink-up", "event", "configuration", "info")                                             \
     ACTION(audit_gap, "audit-gap", "event", "configuration", "info")                                         \
@@ -109,9 +115,10 @@ struct audit_event {
     /* which rule */
     struct view ruleset; /* the policy's name */
     struct view policy_version;
-    struct view rule;          /* name; empty: the default deny */
-    struct view rule_location; /* "policy.yaml:41" */
-    struct view nearest;       /* "telemetry:max_qos" */
+    struct view previous_policy; /* version of the one that was replaced, where that is why it happened */
+    struct view rule;            /* name; empty: the default deny */
+    struct view rule_location;   /* "policy.yaml:41" */
+    struct view nearest;         /* "telemetry:max_qos" */
 
     /* a connection that ended */
     bool has_totals;
@@ -119,8 +126,14 @@ struct audit_event {
     uint64_t client_bytes, client_packets; /* from the client */
     uint64_t server_bytes, server_packets; /* to the client */
 
-    /* a count: lost events of audit-gap, recovered events */
+    /* a count: lost events of audit-gap, recovered events, denials of client-banned */
     uint64_t count;
+    uint64_t suppressed; /* others like this one, since the last event of their kind, that got none */
+
+    /* a ban */
+    struct view ban_by;    /* "id", "address" */
+    struct view ban_value; /* the identity, the address or its network */
+    uint64_t ban_until_us; /* its end on the wall clock; 0: none */
 };
 
 /* The longest string kept of a field (of many fields it is less: audit_fields.h); longer ones are cut and

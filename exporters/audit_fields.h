@@ -70,7 +70,12 @@
     FIELD(56, U64, client_packets, 0)                                                                        \
     FIELD(57, U64, server_bytes, 0)                                                                          \
     FIELD(58, U64, server_packets, 0)                                                                        \
-    FIELD(59, U64, count, 0)
+    FIELD(59, U64, count, 0)                                                                                 \
+    FIELD(60, TEXT, previous_policy, 128)                                                                    \
+    FIELD(61, TEXT, ban_by, 16)                                                                              \
+    FIELD(62, TEXT, ban_value, 256)                                                                          \
+    FIELD(63, U64, ban_until_us, 0)                                                                          \
+    FIELD(64, U64, suppressed, 0)
 
 /* AUDIT_CAP_topic and so on; 0 for what is not a text. */
 enum audit_cap {

@@ -21,7 +21,8 @@
 
 /* ---- what differs by action ---- */
 
-enum record_shape { SHAPE_TOPIC, SHAPE_ADDRESS, SHAPE_DETAIL };
+/* EITHER: the topic if there is one, else the address. */
+enum record_shape { SHAPE_TOPIC, SHAPE_ADDRESS, SHAPE_EITHER, SHAPE_DETAIL };
 
 /* message: "<phrase>: <who> -> <topic>", "<phrase>: <who> from <address>", "<phrase>: <detail>". */
 struct record_style {
@@ -32,19 +33,25 @@ struct record_style {
 
 static const struct record_style record_styles[AUDIT_ACTION_COUNT] = {
     [AUDIT_connect_accepted] = {"CONNECT accepted", SHAPE_ADDRESS, "success"},
+    [AUDIT_reauthenticated] = {"AUTH accepted", SHAPE_ADDRESS, "success"},
     [AUDIT_connect_refused] = {"CONNECT refused", SHAPE_ADDRESS, "failure"},
     [AUDIT_disconnect] = {"connection ended", SHAPE_ADDRESS, "unknown"},
     [AUDIT_publish_allowed] = {"PUBLISH allowed", SHAPE_TOPIC, "success"},
     [AUDIT_publish_denied] = {"PUBLISH denied", SHAPE_TOPIC, "failure"},
     [AUDIT_subscribe_granted] = {"SUBSCRIBE granted", SHAPE_TOPIC, "success"},
     [AUDIT_subscribe_denied] = {"SUBSCRIBE denied", SHAPE_TOPIC, "failure"},
+    [AUDIT_subscription_withdrawn] = {"subscription withdrawn", SHAPE_TOPIC, "failure"},
     [AUDIT_delivery_filtered] = {"delivery filtered", SHAPE_TOPIC, "failure"},
     [AUDIT_will_denied] = {"will denied", SHAPE_TOPIC, "failure"},
     [AUDIT_protocol_error] = {"protocol error", SHAPE_ADDRESS, "failure"},
     [AUDIT_tls_handshake_failed] = {"TLS handshake failed", SHAPE_ADDRESS, "failure"},
-    [AUDIT_rate_limited] = {"rate limited", SHAPE_ADDRESS, "failure"},
+    [AUDIT_rate_limited] = {"rate limited", SHAPE_EITHER, "failure"},
+    [AUDIT_client_banned] = {"client banned", SHAPE_ADDRESS, "success"},
+    [AUDIT_client_unbanned] = {"client unbanned", SHAPE_ADDRESS, "success"},
     [AUDIT_proxy_started] = {"mqward started", SHAPE_DETAIL, "success"},
     [AUDIT_proxy_stopping] = {"mqward is stopping", SHAPE_DETAIL, "success"},
+    [AUDIT_policy_loaded] = {"policy loaded", SHAPE_DETAIL, "success"},
+    [AUDIT_policy_rejected] = {"policy rejected", SHAPE_DETAIL, "failure"},
     [AUDIT_sink_down] = {"audit sink down", SHAPE_DETAIL, "failure"},
     [AUDIT_sink_up] = {"audit sink up", SHAPE_DETAIL, "success"},
     [AUDIT_audit_gap] = {"audit events lost", SHAPE_DETAIL, "failure"},
@@ -67,32 +74,32 @@ static bool record_is_default_deny(const struct audit_event *event)
 static void record_text(struct json *json, const char *key, struct view text, size_t cap)
 {
     if (text.length > 0)
-        json_string_capped(json, key, text, cap);
+        json_write_string_capped(json, key, text, cap);
 }
 
 /* Indexes map numbers to a signed 64-bit type and refuse the whole document for more. */
 static void record_number(struct json *json, const char *key, uint64_t value)
 {
-    json_unsigned(json, key, value > INT64_MAX ? INT64_MAX : value);
+    json_write_unsigned(json, key, value > INT64_MAX ? INT64_MAX : value);
 }
 
 static void record_literal(struct json *json, const char *key, const char *text)
 {
-    json_string(json, key, view_of_string(text));
+    json_write_string(json, key, view_of_string(text));
 }
 
 /* "a,b,c" as an array. In monitor mode what would have been denied went on: SIEMs must not count it as
  * denied. */
 static void record_list(struct json *json, const char *key, const char *list, bool went_on)
 {
-    json_array_begin(json, key);
+    json_write_array_begin(json, key);
     while (*list != '\0') {
         size_t length = strcspn(list, ",");
         struct view item = view_of(list, length);
-        json_string(json, NULL, went_on && view_equal_string(item, "denied") ? VIEW("allowed") : item);
+        json_write_string(json, NULL, went_on && view_equal_string(item, "denied") ? VIEW("allowed") : item);
         list += length + (list[length] == ',' ? 1 : 0);
     }
-    json_array_end(json);
+    json_write_array_end(json);
 }
 
 /* Indexes map source.ip to an address type and refuse the whole document for anything else. */
@@ -112,7 +119,7 @@ static void record_address(struct json *json, struct view ip, uint16_t port)
 {
     record_text(json, record_is_ip(ip) ? "ip" : "address", ip, AUDIT_CAP_server_ip);
     if (port != 0)
-        json_unsigned(json, "port", port);
+        json_write_unsigned(json, "port", port);
 }
 
 static void record_timestamp(struct json *json, const char *key, uint64_t wall_us)
@@ -132,9 +139,9 @@ static void record_event(struct json *json, const struct audit_event *event, con
     bool went_on = event->disposition == AUDIT_MONITORED;
     char id[64];
 
-    json_object_begin(json, "event");
+    json_write_object_begin(json, "event");
     record_timestamp(json, "created", seal->sealed_us);
-    json_unsigned(json, "sequence", seal->sequence);
+    json_write_unsigned(json, "sequence", seal->sequence);
     snprintf(id, sizeof(id), "%016" PRIx64 "-%" PRIu64, seal->epoch, seal->sequence);
     record_literal(json, "id", id);
     record_literal(json, "kind", action->kind);
@@ -144,19 +151,19 @@ static void record_event(struct json *json, const struct audit_event *event, con
     record_literal(json, "outcome", went_on ? "success" : record_styles[event->action].outcome);
     record_literal(json, "reason", reason->name);
     record_literal(json, "code", reason->code);
-    json_unsigned(json, "severity", reason->severity);
+    json_write_unsigned(json, "severity", reason->severity);
     record_literal(json, "module", "mqward");
     record_literal(json, "dataset", "mqward.audit");
     if (event->has_totals)
         record_number(json, "duration",
             event->duration_ms > INT64_MAX / 1000000 ? INT64_MAX : event->duration_ms * 1000000);
-    json_object_end(json);
+    json_write_object_end(json);
 }
 
 static void record_message_part(struct json *json, const char *before, struct view text, size_t cap)
 {
     buffer_append(json->out, view_of_string(before));
-    json_escape_capped(json->out, text, cap);
+    json_write_escape_capped(json->out, text, cap);
 }
 
 /* "PUBLISH denied: sensor-17 -> plant/a/valve/3/cmd (detail)" */
@@ -167,7 +174,7 @@ static void record_message(struct json *json, const struct audit_event *event)
     bool named = false;
 
     assert(style->phrase != NULL); /* a new action needs its row above */
-    json_string(json, "message", VIEW(""));
+    json_write_string(json, "message", VIEW(""));
     json->out->end--; /* the closing quote: the text is composed in place, each part escaped */
     record_message_part(json, style->phrase, (struct view){0}, 0);
     if (event->disposition == AUDIT_MONITORED)
@@ -176,10 +183,11 @@ static void record_message(struct json *json, const struct audit_event *event)
         record_message_part(json, ": ", who, AUDIT_CAP_user);
         named = true;
     }
-    if (style->shape == SHAPE_TOPIC && event->has_topic) {
+    if (event->has_topic && (style->shape == SHAPE_TOPIC || style->shape == SHAPE_EITHER)) {
         record_message_part(
             json, named ? (event->outbound ? " <- " : " -> ") : ": ", event->topic, AUDIT_CAP_topic);
-    } else if (style->shape == SHAPE_ADDRESS && event->client_ip.length > 0) {
+    } else if (event->client_ip.length > 0 &&
+               (style->shape == SHAPE_ADDRESS || style->shape == SHAPE_EITHER)) {
         record_message_part(json, named ? " from " : ": ", event->client_ip, AUDIT_CAP_client_ip);
     }
     if (style->shape == SHAPE_DETAIL && event->count > 0)
@@ -194,13 +202,13 @@ static void record_side(struct json *json, const char *key, struct view ip, uint
 {
     if (ip.length == 0 && !totals)
         return;
-    json_object_begin(json, key);
+    json_write_object_begin(json, key);
     record_address(json, ip, port);
     if (totals) {
         record_number(json, "bytes", bytes);
         record_number(json, "packets", packets);
     }
-    json_object_end(json);
+    json_write_object_end(json);
 }
 
 /* source is who sent the packet; client and server are the roles, whoever sent it. */
@@ -210,11 +218,11 @@ static void record_network(struct json *json, const struct audit_event *event)
 
     if (client.length == 0 && event->session_id.length == 0)
         return;
-    json_object_begin(json, "network");
+    json_write_object_begin(json, "network");
     record_literal(json, "transport", "tcp");
     record_literal(json, "protocol", "mqtt");
     record_literal(json, "direction", event->outbound ? "outbound" : "inbound");
-    json_object_end(json);
+    json_write_object_end(json);
     if (event->outbound) {
         record_side(json, "source", server, event->server_port, false, 0, 0);
         record_side(json, "destination", client, event->client_port, false, 0, 0);
@@ -231,45 +239,45 @@ static void record_user(struct json *json, const struct audit_event *event)
 {
     if (event->user.length == 0 && event->role_count == 0)
         return;
-    json_object_begin(json, "user");
+    json_write_object_begin(json, "user");
     RECORD_TEXT(json, "name", event, user);
     if (event->role_count > 0) {
-        json_array_begin(json, "roles");
+        json_write_array_begin(json, "roles");
         for (uint8_t i = 0; i < event->role_count; i++)
             record_text(json, NULL, event->roles[i], AUDIT_CAP_roles);
-        json_array_end(json);
+        json_write_array_end(json);
     }
-    json_object_end(json);
+    json_write_object_end(json);
 }
 
 static void record_tls(struct json *json, const struct audit_event *event)
 {
     if (!event->tls)
         return;
-    json_object_begin(json, "tls");
+    json_write_object_begin(json, "tls");
     RECORD_TEXT(json, "version", event, tls_version);
     record_literal(json, "version_protocol", "tls");
     RECORD_TEXT(json, "cipher", event, tls_cipher);
-    json_boolean(json, "resumed", event->tls_resumed);
+    json_write_boolean(json, "resumed", event->tls_resumed);
     if (event->tls_server_name.length > 0 || event->tls_subject.length > 0 || event->tls_issuer.length > 0 ||
         event->tls_fingerprint.length > 0 || event->tls_serial.length > 0) {
-        json_object_begin(json, "client");
+        json_write_object_begin(json, "client");
         RECORD_TEXT(json, "server_name", event, tls_server_name);
         RECORD_TEXT(json, "subject", event, tls_subject);
         RECORD_TEXT(json, "issuer", event, tls_issuer);
         if (event->tls_fingerprint.length > 0) {
-            json_object_begin(json, "hash");
+            json_write_object_begin(json, "hash");
             RECORD_TEXT(json, "sha256", event, tls_fingerprint);
-            json_object_end(json);
+            json_write_object_end(json);
         }
         if (event->tls_serial.length > 0) {
-            json_object_begin(json, "x509");
+            json_write_object_begin(json, "x509");
             RECORD_TEXT(json, "serial_number", event, tls_serial);
-            json_object_end(json);
+            json_write_object_end(json);
         }
-        json_object_end(json);
+        json_write_object_end(json);
     }
-    json_object_end(json);
+    json_write_object_end(json);
 }
 
 static void record_rule(struct json *json, const struct audit_event *event)
@@ -278,7 +286,7 @@ static void record_rule(struct json *json, const struct audit_event *event)
 
     if (event->ruleset.length == 0 && event->rule.length == 0 && !default_deny)
         return;
-    json_object_begin(json, "rule");
+    json_write_object_begin(json, "rule");
     RECORD_TEXT(json, "ruleset", event, ruleset);
     if (default_deny) {
         record_literal(json, "id", "default-deny");
@@ -290,19 +298,19 @@ static void record_rule(struct json *json, const struct audit_event *event)
     if (default_deny || event->rule.length > 0)
         record_literal(json, "category", "access-control");
     RECORD_TEXT(json, "version", event, policy_version);
-    json_object_end(json);
+    json_write_object_end(json);
 }
 
 static void record_observer(struct json *json, const char *hostname)
 {
-    json_object_begin(json, "observer");
+    json_write_object_begin(json, "observer");
     record_literal(json, "vendor", "mqward");
     record_literal(json, "product", "mqward");
     record_literal(json, "type", "proxy");
     record_literal(json, "version", MQWARD_VERSION);
     if (hostname != NULL && hostname[0] != '\0')
         record_literal(json, "hostname", hostname);
-    json_object_end(json);
+    json_write_object_end(json);
 }
 
 static void record_related_ips(struct json *json, const struct audit_event *event)
@@ -313,77 +321,89 @@ static void record_related_ips(struct json *json, const struct audit_event *even
 
     if (!client && !server)
         return;
-    json_array_begin(json, "ip");
+    json_write_array_begin(json, "ip");
     if (client)
-        json_string(json, NULL, event->client_ip);
+        json_write_string(json, NULL, event->client_ip);
     if (server)
-        json_string(json, NULL, event->server_ip);
-    json_array_end(json);
+        json_write_string(json, NULL, event->server_ip);
+    json_write_array_end(json);
 }
 
 static void record_related(struct json *json, const struct audit_event *event)
 {
     bool username = event->username.length > 0 && !view_equal(event->username, event->user);
 
-    json_object_begin(json, "related");
+    json_write_object_begin(json, "related");
     record_related_ips(json, event);
     if (event->user.length > 0 || username) {
-        json_array_begin(json, "user");
+        json_write_array_begin(json, "user");
         RECORD_TEXT(json, NULL, event, user);
         if (username)
             RECORD_TEXT(json, NULL, event, username);
-        json_array_end(json);
+        json_write_array_end(json);
     }
     if (event->has_payload_hash || event->tls_fingerprint.length > 0) {
-        json_array_begin(json, "hash");
+        json_write_array_begin(json, "hash");
         if (event->has_payload_hash)
-            json_hex(json, NULL, view_of(event->payload_sha256, sizeof(event->payload_sha256)));
+            json_write_hex(json, NULL, view_of(event->payload_sha256, sizeof(event->payload_sha256)));
         RECORD_TEXT(json, NULL, event, tls_fingerprint);
-        json_array_end(json);
+        json_write_array_end(json);
     }
-    json_object_end(json);
+    json_write_object_end(json);
 }
 
 static void record_mqtt_payload(struct json *json, const struct audit_event *event)
 {
     if (!event->has_payload && !event->has_payload_hash && event->payload_excerpt.length == 0)
         return;
-    json_object_begin(json, "payload");
+    json_write_object_begin(json, "payload");
     if (event->has_payload)
         record_number(json, "bytes", event->payload_bytes);
     if (event->has_payload_hash)
-        json_hex(json, "sha256", view_of(event->payload_sha256, sizeof(event->payload_sha256)));
+        json_write_hex(json, "sha256", view_of(event->payload_sha256, sizeof(event->payload_sha256)));
     RECORD_TEXT(json, "excerpt", event, payload_excerpt);
-    json_object_end(json);
+    json_write_object_end(json);
 }
 
 static void record_mqtt(struct json *json, const struct audit_event *event)
 {
-    json_object_begin(json, "mqtt");
+    json_write_object_begin(json, "mqtt");
     RECORD_TEXT(json, "packet", event, packet);
     RECORD_TEXT(json, "version", event, mqtt_version);
     RECORD_TEXT(json, "client_id", event, client_id);
     RECORD_TEXT(json, "session_id", event, session_id);
     RECORD_TEXT(json, "username", event, username);
     if (event->has_topic)
-        json_string_capped(json, "topic", event->topic, AUDIT_CAP_topic);
+        json_write_string_capped(json, "topic", event->topic, AUDIT_CAP_topic);
     RECORD_TEXT(json, "response_topic", event, response_topic);
     if (event->has_qos) { /* the flags of one message travel together */
-        json_unsigned(json, "qos", event->qos);
-        json_boolean(json, "retained", event->retained);
-        json_boolean(json, "duplicate", event->duplicate);
+        json_write_unsigned(json, "qos", event->qos);
+        json_write_boolean(json, "retained", event->retained);
+        json_write_boolean(json, "duplicate", event->duplicate);
     }
     if (event->packet_id != 0)
-        json_unsigned(json, "message_id", event->packet_id);
+        json_write_unsigned(json, "message_id", event->packet_id);
     if (event->has_reason_code)
-        json_unsigned(json, "reason_code", event->reason_code);
+        json_write_unsigned(json, "reason_code", event->reason_code);
     RECORD_TEXT(json, "statement", event, statement);
     if (event->has_connect) {
-        json_boolean(json, "clean_start", event->clean_start);
-        json_unsigned(json, "keep_alive", event->keep_alive);
+        json_write_boolean(json, "clean_start", event->clean_start);
+        json_write_unsigned(json, "keep_alive", event->keep_alive);
     }
     record_mqtt_payload(json, event);
-    json_object_end(json);
+    json_write_object_end(json);
+}
+
+static void record_ban(struct json *json, const struct audit_event *event)
+{
+    if (event->ban_by.length == 0)
+        return;
+    json_write_object_begin(json, "ban");
+    RECORD_TEXT(json, "by", event, ban_by);
+    RECORD_TEXT(json, "value", event, ban_value);
+    if (event->ban_until_us != 0)
+        record_timestamp(json, "until", event->ban_until_us);
+    json_write_object_end(json);
 }
 
 static void record_mqward(
@@ -393,10 +413,11 @@ static void record_mqward(
 
     snprintf(
         text, sizeof(text), "%016" PRIx64 ".%" PRIu32 ".%" PRIu64, origin->run, origin->ring, origin->serial);
-    json_object_begin(json, "mqward");
+    json_write_object_begin(json, "mqward");
     record_literal(json, "origin", text);
     record_literal(json, "disposition", audit_disposition_name(event->disposition));
     RECORD_TEXT(json, "policy_version", event, policy_version);
+    RECORD_TEXT(json, "previous_policy_version", event, previous_policy);
     RECORD_TEXT(json, "rule_line", event, rule_location);
     RECORD_TEXT(json, "nearest", event, nearest);
     RECORD_TEXT(json, "detail", event, detail);
@@ -405,7 +426,10 @@ static void record_mqward(
     RECORD_TEXT(json, "identity_source", event, source);
     if (event->count > 0)
         record_number(json, "count", event->count);
-    json_object_end(json);
+    if (event->suppressed > 0)
+        record_number(json, "suppressed", event->suppressed);
+    record_ban(json, event);
+    json_write_object_end(json);
 }
 
 void record_render(struct buffer *out, const struct audit_event *event, const struct record_seal *seal)
@@ -413,8 +437,8 @@ void record_render(struct buffer *out, const struct audit_event *event, const st
     size_t before = buffer_length(out);
     struct json json;
 
-    json_begin(&json, out);
-    json_object_begin(&json, NULL);
+    json_write_begin(&json, out);
+    json_write_object_begin(&json, NULL);
     record_timestamp(&json, "@timestamp", event->wall_us);
     record_event(&json, event, seal);
     record_message(&json, event);
@@ -426,10 +450,10 @@ void record_render(struct buffer *out, const struct audit_event *event, const st
     record_related(&json, event);
     record_mqtt(&json, event);
     record_mqward(&json, event, &seal->origin);
-    json_object_begin(&json, "ecs");
+    json_write_object_begin(&json, "ecs");
     record_literal(&json, "version", "9.4.0");
-    json_object_end(&json);
-    json_object_end(&json);
+    json_write_object_end(&json);
+    json_write_object_end(&json);
     buffer_append_byte(out, '\n');
     assert(buffer_length(out) - before <= RECORD_LINE_MAX);
 }

@@ -37,6 +37,19 @@ const struct view *compile_globs(struct compiler *compiler, const struct keyword
     return globs;
 }
 
+static struct policy_repeat compile_repeat(const struct parsed_policy *parsed)
+{
+    bool anything = !parsed->on_deny.repeat.has_by;
+
+    return (struct policy_repeat){
+        .count = (uint32_t)parsed->on_deny.repeat.count,
+        .within_ms = parsed->on_deny.repeat.within_ms,
+        .ban_ms = parsed->on_deny.repeat.ban_ms,
+        .ban_id = anything || (parsed->on_deny.repeat.by & PARSED_BAN_ID) != 0,
+        .ban_address = anything || (parsed->on_deny.repeat.by & PARSED_BAN_ADDRESS) != 0,
+    };
+}
+
 void compile_settings(struct compiler *compiler)
 {
     const struct parsed_policy *parsed = compiler->parsed;
@@ -48,6 +61,7 @@ void compile_settings(struct compiler *compiler)
     settings->mode = (enum policy_mode)parsed->mode;
     settings->deny_publish = (enum policy_deny_publish)parsed->on_deny.publish;
     settings->deny_subscribe = (enum policy_deny_subscribe)parsed->on_deny.subscribe;
+    settings->repeat = compile_repeat(parsed);
     settings->limit_sessions = parsed->limits.sessions;
     settings->limit_subscriptions = parsed->limits.subscriptions;
     settings->limit_topic_levels = parsed->limits.topic_levels;
@@ -61,11 +75,60 @@ void compile_settings(struct compiler *compiler)
 
 /* ---- rules ---- */
 
-static void rule_error(
-    struct compiler *compiler, const struct parsed_rule *rule, const char *hint, const char *message)
+struct diag_place compile_key_place(
+    const struct yaml_node *node, const struct keyword_string *name, const char *key, const char *inner)
 {
-    diag_add(compiler->diag, DIAG_ERROR, &rule->name.place, hint, "rule '%.*s': %s",
-        VIEW_ARGS(rule->name.text), message);
+    const struct yaml_node *member = node->first;
+    while (member != NULL && !view_equal_string(member->key, key))
+        member = member->next;
+    if (member == NULL)
+        return name->place;
+    const struct yaml_node *child = inner == NULL ? NULL : member->first;
+    while (child != NULL && !view_equal_string(child->key, inner))
+        child = child->next;
+    return child == NULL ? member->key_place : child->key_place;
+}
+
+/* A key of a rule, or one within it, that does not go with the rest. */
+struct misfit {
+    bool found;
+    const char *key, *inner, *message, *hint;
+};
+
+static void report_misfits(
+    struct compiler *compiler, const struct parsed_rule *rule, const struct misfit *misfits, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (!misfits[i].found)
+            continue;
+        struct diag_place place =
+            compile_key_place(rule->node, &rule->name, misfits[i].key, misfits[i].inner);
+        diag_add(compiler->diag, DIAG_ERROR, &place, misfits[i].hint, "rule '%.*s': %s",
+            VIEW_ARGS(rule->name.text), misfits[i].message);
+    }
+}
+
+/* For somebody who wrote what is no group's name. */
+static const char *group_hint(struct compiler *compiler, struct view name, const char *const *names)
+{
+    static const char *const everybody[] = {"*", "all", "any", "anyone", "anybody", "everybody"};
+    static const char *const sources[] = {"cert", "jwt", "password", "broker", "anonymous"};
+    struct keyword_context context = {.arena = compiler->arena, .diag = compiler->diag};
+    for (size_t i = 0; i < sizeof(everybody) / sizeof(everybody[0]); i++) {
+        if (view_equal_string(name, everybody[i]))
+            return "write everyone";
+    }
+    for (size_t i = 0; i < sizeof(sources) / sizeof(sources[0]); i++) {
+        if (view_equal_string(name, sources[i]))
+            return arena_format(compiler->arena,
+                "it is a source: define a group with '{source: %s}' under 'groups', and name that",
+                sources[i]);
+    }
+    const char *list = keyword_hint_list(&context, name);
+    const char *near = diag_suggest(name, names, compiler->policy->group_count + 1);
+    return list != NULL   ? list
+           : near != NULL ? diag_hint(compiler->diag, name, &near, 1)
+                          : "define it under 'groups'; 'everyone' is there without";
 }
 
 static void set_group_bit(
@@ -77,13 +140,11 @@ static void set_group_bit(
             return;
         }
     }
-    diag_add(compiler->diag, DIAG_ERROR, &name->place,
-        compile_hint(compiler, name->text, names, compiler->policy->group_count + 1), "unknown group '%.*s'",
-        VIEW_ARGS(name->text));
+    diag_add(compiler->diag, DIAG_ERROR, &name->place, group_hint(compiler, name->text, names),
+        "unknown group '%.*s'", VIEW_ARGS(name->text));
 }
 
-/* Group names by bit: everyone first. */
-static const char **group_names(struct compiler *compiler)
+const char **compile_group_names(struct compiler *compiler)
 {
     const struct policy *policy = compiler->policy;
     const char **names = arena_calloc(compiler->arena, policy->group_count + 1, sizeof(*names));
@@ -93,7 +154,7 @@ static const char **group_names(struct compiler *compiler)
     return names;
 }
 
-static const uint64_t *compile_group_set(
+const uint64_t *compile_group_set(
     struct compiler *compiler, const struct keyword_strings *strings, const char *const *names)
 {
     uint64_t *bits = arena_calloc(compiler->arena, compiler->policy->group_words, sizeof(*bits));
@@ -102,7 +163,7 @@ static const uint64_t *compile_group_set(
     return bits;
 }
 
-static const struct pattern *compile_patterns(
+const struct pattern *compile_patterns(
     struct compiler *compiler, const struct keyword_strings *strings, uint64_t *slots)
 {
     struct pattern *patterns = arena_calloc(compiler->arena, strings->count, sizeof(*patterns));
@@ -116,39 +177,57 @@ static const struct pattern *compile_patterns(
 
 static void check_deny(struct compiler *compiler, const struct parsed_rule *rule)
 {
+    static const char bound[] = "write the bound into the allow: what it does not allow is denied";
     const struct parsed_conditions *conditions = &rule->conditions;
-    if (conditions->has_max_qos || conditions->has_max_size)
-        rule_error(compiler, rule, "write the bound into the allow: what it does not allow is denied",
-            "a deny with max_qos or max_size would let pass what is above it");
-    else if (rule->has_conditions && rule->deny != VERB_PUBLISH)
-        rule_error(compiler, rule, "split the rule", "conditions of a deny are about publish alone");
-    if (rule->has_features)
-        rule_error(compiler, rule, NULL, "features are granted by allows");
-    if (rule->privileged)
-        rule_error(compiler, rule, NULL, "privileged belongs to allows");
+    const struct misfit misfits[] = {
+        {conditions->has_max_qos, "if", "max_qos", "a deny with max_qos would let pass what is above it",
+            bound},
+        {conditions->has_max_size, "if", "max_size", "a deny with max_size would let pass what is above it",
+            bound},
+        {conditions->has_retain && rule->deny != VERB_PUBLISH, "if", "retain",
+            "in a deny, retain is about publish alone",
+            "make two rules: one that denies publish, with retain, and one for the rest"},
+        {rule->has_features, "features", NULL, "features are what an allow grants",
+            "remove it: a deny holds with every prefix"},
+        {rule->privileged, "privileged", NULL, "privileged is what an allow is",
+            "remove it: a deny holds for the broker's own topics, too"},
+    };
+    report_misfits(compiler, rule, misfits, sizeof(misfits) / sizeof(misfits[0]));
 }
 
 static void check_allow(struct compiler *compiler, const struct parsed_rule *rule)
 {
+    static const char publish[] = "remove it, or add publish to 'allow'",
+                      subscribe[] = "remove it, or add subscribe to 'allow'";
     const struct parsed_conditions *conditions = &rule->conditions;
-    if ((conditions->has_retain || conditions->has_max_size) && (rule->allow & VERB_PUBLISH) == 0)
-        rule_error(compiler, rule, NULL, "retain and max_size are conditions of publish");
-    if (conditions->has_max_qos && (rule->allow & (VERB_PUBLISH | VERB_SUBSCRIBE)) == 0)
-        rule_error(compiler, rule, NULL, "max_qos is a condition of publish and subscribe");
-    if (rule->privileged && (rule->allow & VERB_PUBLISH) == 0)
-        rule_error(compiler, rule, NULL, "privileged is about publish");
-    if ((rule->features & POLICY_FEATURE_DELAYED) != 0 && (rule->allow & VERB_PUBLISH) == 0)
-        rule_error(compiler, rule, NULL, "the feature delayed is about publish");
-    if ((rule->features & ~(unsigned)POLICY_FEATURE_DELAYED) != 0 && (rule->allow & VERB_SUBSCRIBE) == 0)
-        rule_error(
-            compiler, rule, NULL, "the features shared, queue, exclusive and stream are about subscribe");
+    const bool no_publish = (rule->allow & VERB_PUBLISH) == 0;
+    const bool no_subscribe = (rule->allow & VERB_SUBSCRIBE) == 0;
+    const bool of_publish = (rule->features & POLICY_FEATURE_DELAYED) != 0;
+    const bool of_subscribe = (rule->features & ~(unsigned)POLICY_FEATURE_DELAYED) != 0;
+    const struct misfit misfits[] = {
+        {conditions->has_retain && no_publish, "if", "retain",
+            "retain is a condition of publish, which it does not allow", publish},
+        {conditions->has_max_size && no_publish, "if", "max_size",
+            "max_size is a condition of publish, which it does not allow", publish},
+        {conditions->has_max_qos && no_publish && no_subscribe, "if", "max_qos",
+            "max_qos is a condition of publish and subscribe, which it does not allow",
+            "remove it, or add publish or subscribe to 'allow'"},
+        {rule->privileged && no_publish, "privileged", NULL,
+            "privileged is about publish, which it does not allow", publish},
+        {of_publish && no_publish, "features", NULL,
+            "the feature delayed is about publish, which it does not allow", publish},
+        {of_subscribe && no_subscribe, "features", NULL,
+            "the features shared, queue, exclusive and stream are about subscribe, which it does not allow",
+            subscribe},
+    };
+    report_misfits(compiler, rule, misfits, sizeof(misfits) / sizeof(misfits[0]));
 }
 
 static void check_rule(struct compiler *compiler, const struct parsed_rule *rule)
 {
     if (rule->has_allow == rule->has_deny)
-        rule_error(compiler, rule, NULL, rule->has_allow ? "has both allow and deny" : "needs allow or deny");
-    else if (rule->has_deny)
+        return; /* refused by its table */
+    if (rule->has_deny)
         check_deny(compiler, rule);
     else
         check_allow(compiler, rule);
@@ -224,59 +303,70 @@ static void rank_rules(struct policy_rule *rules, size_t count)
     free(order);
 }
 
+/* The name of a rule or a check; order is the file's, rules first. */
+struct named {
+    const struct keyword_string *name;
+    const char *what;
+    size_t order;
+};
+
 static int compare_names(const void *a, const void *b)
 {
-    const struct parsed_rule *x = *(const struct parsed_rule *const *)a,
-                             *y = *(const struct parsed_rule *const *)b;
+    const struct named *x = a, *y = b;
     /* Both are followed by a NUL and have none inside. */
-    int order = strcmp((const char *)x->name.text.data, (const char *)y->name.text.data);
-    return order != 0 ? order : (x > y) - (x < y);
+    int order = strcmp((const char *)x->name->text.data, (const char *)y->name->text.data);
+    return order != 0 ? order : (x->order > y->order) - (x->order < y->order);
 }
 
+static void refuse_same_name(struct compiler *compiler, const struct named *first, const struct named *other)
+{
+    const char *hint = arena_format(compiler->arena, "the other is at %s:%u: give one of them another name",
+        first->name->place.source->path, first->name->place.line);
+    if (first->what == other->what)
+        diag_add(compiler->diag, DIAG_ERROR, &other->name->place, hint, "there are two %ss '%.*s'",
+            other->what, VIEW_ARGS(other->name->text));
+    else
+        diag_add(compiler->diag, DIAG_ERROR, &other->name->place, hint, "there are a %s and a %s '%.*s'",
+            first->what, other->what, VIEW_ARGS(other->name->text));
+}
+
+/* Decisions are told by the names of rules and checks alone. */
 static void check_names(struct compiler *compiler)
 {
+    static const char rule[] = "rule", check[] = "check";
     const struct parsed_rules *rules = &compiler->parsed->rules;
+    const struct parsed_checks *checks = &compiler->parsed->checks;
     struct keyword_context context = {.arena = compiler->arena, .diag = compiler->diag};
-    const struct parsed_rule **order = memory_calloc(rules->count + 1, sizeof(const struct parsed_rule *));
+    struct named *names = memory_calloc(rules->count + checks->count + 1, sizeof(*names));
     size_t count = 0;
-    for (size_t i = 0; i < rules->count; i++) {
-        const struct keyword_string *name = &rules->items[i].name;
-        if (name->text.length > 0 && parse_check_name(&context, name, "rule"))
-            order[count++] = &rules->items[i];
+    for (size_t i = 0; i < rules->count + checks->count; i++) {
+        bool is_rule = i < rules->count;
+        const struct keyword_string *name =
+            is_rule ? &rules->items[i].name : &checks->items[i - rules->count].name;
+        const char *what = is_rule ? rule : check;
+        if (name->text.length > 0 && parse_check_name(&context, name, what))
+            names[count++] = (struct named){name, what, i};
     }
-    qsort(order, count, sizeof(const struct parsed_rule *), compare_names);
+    qsort(names, count, sizeof(*names), compare_names);
+    const struct named *first = &names[0];
     for (size_t i = 1; i < count; i++) {
-        const struct keyword_string *name = &order[i]->name, *before = &order[i - 1]->name;
-        if (view_equal(name->text, before->text))
-            diag_add(compiler->diag, DIAG_ERROR, &name->place, NULL,
-                "rule '%.*s' is defined already, in line %u", VIEW_ARGS(name->text), before->place.line);
+        if (view_equal(names[i].name->text, first->name->text))
+            refuse_same_name(compiler, first, &names[i]);
+        else
+            first = &names[i];
     }
-    free(order);
+    free(names);
 }
 
 void compile_rules(struct compiler *compiler)
 {
     const struct parsed_rules *parsed = &compiler->parsed->rules;
     struct policy_rule *rules = arena_calloc(compiler->arena, parsed->count, sizeof(*rules));
-    const char **names = group_names(compiler);
+    const char **names = compile_group_names(compiler);
     for (size_t i = 0; i < parsed->count; i++)
         compile_rule(compiler, &parsed->items[i], names, &rules[i]);
     check_names(compiler);
     rank_rules(rules, parsed->count);
     compiler->policy->rules = rules;
     compiler->policy->rule_count = parsed->count;
-}
-
-void compile_trie(struct compiler *compiler)
-{
-    struct policy *policy = compiler->policy;
-    policy->trie = rule_trie_new(compiler->arena);
-    for (size_t i = 0; i < policy->rule_count; i++) {
-        const struct policy_rule *rule = &policy->rules[i];
-        for (size_t k = 0; k < rule->topic_count; k++)
-            rule_trie_add(policy->trie, rule, &rule->topics[k], false, rule->verbs);
-        for (size_t k = 0; k < rule->except_count; k++)
-            rule_trie_add(policy->trie, rule, &rule->excepts[k], true, rule->verbs);
-    }
-    rule_trie_finish(policy->trie);
 }

@@ -3,10 +3,9 @@
  * by policy.c before the rules are compiled, which refer to all of these. */
 #include "policy/compile.h"
 
-static const char *const certificate_values[] = {
-    "cn", "ou", "o", "c", "l", "st", "serial_number", "san.uri", "san.dns", "san.email", "san.ip"};
-static const char *const certificate_ids[] = {"cn", "san.uri", "san.dns", "san.email", "serial_number"};
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+#include <assert.h>
+
+#define CERTIFICATE_VALUES_MAXIMUM 16
 
 /* The one of candidates that string is, or NULL after an error. */
 static const char *choose(struct compiler *compiler, const struct keyword_string *string,
@@ -29,8 +28,11 @@ static const char *external_name(struct compiler *compiler, const struct keyword
 {
     if (compiler->names == NULL)
         return arena_copy_string(compiler->arena, string->text);
-    const char *name = choose(compiler, string, candidates, count, what);
-    return name;
+    if (count == 0 && string->text.length > 0)
+        diag_add(compiler->diag, DIAG_ERROR, &string->place,
+            "it is a name that mqward.yaml defines, and it defines none", "unknown %s '%.*s'", what,
+            VIEW_ARGS(string->text));
+    return count == 0 ? NULL : choose(compiler, string, candidates, count, what);
 }
 
 static bool valid_attribute_name(struct view name)
@@ -52,12 +54,13 @@ static int attribute_slot(struct compiler *compiler, const struct keyword_string
         return slot;
     if (slot >= 0) {
         diag_add(compiler->diag, DIAG_ERROR, &name->place, "give the attribute another name",
-            "'%.*s' has a meaning of its own", VIEW_ARGS(name->text));
+            "'%.*s' can't be an attribute: '<%.*s>' is a placeholder already", VIEW_ARGS(name->text),
+            VIEW_ARGS(name->text));
         return -1;
     }
     if (!valid_attribute_name(name->text)) {
-        diag_add(compiler->diag, DIAG_ERROR, &name->place, "lower-case letters, digits and '_'",
-            "not a name for an attribute");
+        diag_add(compiler->diag, DIAG_ERROR, &name->place, "a name has lower-case letters, digits and '_'",
+            "'%.*s' is not a name for an attribute", VIEW_ARGS(name->text));
         return -1;
     }
     if (names->count == PLACEHOLDER_NAMES_MAXIMUM) {
@@ -69,6 +72,29 @@ static int attribute_slot(struct compiler *compiler, const struct keyword_string
     return (int)names->count++;
 }
 
+static const char *choose_certificate_value(struct compiler *compiler, const struct keyword_string *string)
+{
+    const char *names[CERTIFICATE_VALUES_MAXIMUM];
+    size_t count = 0;
+    for (; parse_certificate_values[count].name != NULL; count++) {
+        assert(count < CERTIFICATE_VALUES_MAXIMUM);
+        names[count] = parse_certificate_values[count].name;
+    }
+    return choose(compiler, string, names, count, "certificate value");
+}
+
+/* A claim's name or path as a string, or NULL after an error. */
+static const char *choose_claim(struct compiler *compiler, const struct keyword_string *string)
+{
+    if (string->text.length == 0)
+        return NULL;
+    if (jwt_claim_path_valid(string->text))
+        return arena_copy_string(compiler->arena, string->text);
+    diag_add(compiler->diag, DIAG_ERROR, &string->place,
+        "a name such as sub, or names with a dot between: realm_access.roles", "not a claim");
+    return NULL;
+}
+
 static void compile_attributes(
     struct compiler *compiler, const struct parsed_pairs *pairs, struct identity_row *row)
 {
@@ -77,16 +103,60 @@ static void compile_attributes(
         const struct parsed_pair *pair = &pairs->items[i];
         int slot = attribute_slot(compiler, &pair->name);
         if (pair->values.count != 1) {
-            diag_add(compiler->diag, DIAG_ERROR, &pair->name.place, NULL,
-                "attribute '%.*s': expected one certificate value", VIEW_ARGS(pair->name.text));
+            diag_add(compiler->diag, DIAG_ERROR, &pair->name.place, NULL, "attribute '%.*s': expected one %s",
+                VIEW_ARGS(pair->name.text),
+                row->source == POLICY_SOURCE_CERT ? "certificate value" : "claim");
             continue;
         }
-        const char *value = choose(compiler, &pair->values.items[0], certificate_values,
-            COUNT(certificate_values), "certificate value");
+        const char *value = row->source == POLICY_SOURCE_CERT
+                                ? choose_certificate_value(compiler, &pair->values.items[0])
+                                : choose_claim(compiler, &pair->values.items[0]);
         if (slot >= 0 && value != NULL)
             attributes[row->attribute_count++] = (struct identity_attribute){(uint8_t)slot, value};
     }
     row->attributes = attributes;
+}
+
+static const struct view *copy_texts(struct compiler *compiler, const struct keyword_strings *strings)
+{
+    struct view *texts = arena_calloc(compiler->arena, strings->count, sizeof(*texts));
+    for (size_t i = 0; i < strings->count; i++)
+        texts[i] = strings->items[i].text;
+    return texts;
+}
+
+static void compile_token(
+    struct compiler *compiler, const struct parsed_identity *parsed, struct identity_row *row)
+{
+    const struct policy_names *names = compiler->names;
+    struct identity_token *token = arena_alloc(compiler->arena, sizeof(*token));
+    bool in_authentication = parsed->jwt.in == POLICY_TOKEN_AUTHENTICATION;
+
+    token->in = in_authentication ? POLICY_TOKEN_AUTHENTICATION : POLICY_TOKEN_PASSWORD;
+    token->passed = parsed->jwt.passed != 0;
+    token->method = parsed->jwt.method.text;
+    token->jwks = external_name(compiler, &parsed->jwt.jwks, names == NULL ? NULL : names->jwks,
+        names == NULL ? 0 : names->jwks_count, "key set");
+    token->settings = (struct jwt_settings){
+        .algorithms = parsed->jwt.algorithms,
+        .issuers = copy_texts(compiler, &parsed->jwt.issuers),
+        .issuer_count = parsed->jwt.issuers.count,
+        .audiences = copy_texts(compiler, &parsed->jwt.audiences),
+        .audience_count = parsed->jwt.audiences.count,
+        .skew_s = (parsed->jwt.skew_ms + 999) / 1000,
+    };
+    token->id = view_of_string(choose_claim(compiler, &parsed->jwt.id));
+    token->groups = view_of_string(choose_claim(compiler, &parsed->jwt.groups));
+    if (parsed->jwt.has_method && !in_authentication)
+        diag_add(compiler->diag, DIAG_ERROR, &parsed->jwt.method.place, "add 'in: auth', or leave it out",
+            "method has no effect on a token in the password");
+    if (token->passed && in_authentication)
+        diag_add(compiler->diag, DIAG_ERROR, &parsed->place, "leave out 'forward: pass'",
+            "a token in the authentication data is answered by mqward and can't be passed to the broker");
+    row->source = POLICY_SOURCE_JWT;
+    row->token = token;
+    row->ends_at_expiry = parsed->jwt.disconnects != 0;
+    compile_attributes(compiler, &parsed->jwt.attributes, row);
 }
 
 static void compile_row(
@@ -97,10 +167,12 @@ static void compile_row(
         row->source = POLICY_SOURCE_CERT;
         row->ca = external_name(compiler, &parsed->cert.ca, names == NULL ? NULL : names->cas,
             names == NULL ? 0 : names->ca_count, "CA");
-        row->value_name =
-            choose(compiler, &parsed->cert.id, certificate_ids, COUNT(certificate_ids), "certificate value");
+        row->value_name = parse_certificate_ids[parsed->cert.id].name;
         row->strip = parsed->cert.strip.text;
+        row->ends_at_expiry = parsed->cert.disconnects != 0;
         compile_attributes(compiler, &parsed->cert.attributes, row);
+    } else if (parsed->has_jwt) {
+        compile_token(compiler, parsed, row);
     } else if (parsed->has_password) {
         row->source = POLICY_SOURCE_PASSWORD;
         row->password_file =
@@ -128,7 +200,7 @@ static void compile_client_id(struct compiler *compiler)
         &pattern->slot, &pattern->prefix, &pattern->suffix);
     pattern->has_slot = found == 1;
     if (pattern->has_slot && pattern->slot == SLOT_CLIENT_ID)
-        diag_add(compiler->diag, DIAG_ERROR, &string->place, "<id>, <username>, an attribute, or '*'",
+        diag_add(compiler->diag, DIAG_ERROR, &string->place, "such as '<id>', '<id>-*' or 'plant-a-*'",
             "client_id can't refer to itself");
 }
 
@@ -160,7 +232,7 @@ static void compile_networks(
         enum network_error error = network_parse(string->text, &networks[i]);
         if (error == NETWORK_MALFORMED)
             diag_add(compiler->diag, DIAG_ERROR, &string->place,
-                "10.20.0.0/16, 2001:db8::/32 or a single address", "not a network: '%.*s'",
+                "such as 10.20.0.0/16, 2001:db8::/32 or a single address", "not a network: '%.*s'",
                 VIEW_ARGS(string->text));
         else if (error == NETWORK_HOST_BITS)
             diag_add(compiler->diag, DIAG_ERROR, &string->place, "set the bits behind the prefix to zero",
@@ -191,6 +263,20 @@ static void compile_conditions(
     group->attributes = conditions;
 }
 
+/* member: asks for a claim that some source must name. */
+static void check_members(struct compiler *compiler, const struct parsed_group *group)
+{
+    const struct policy *policy = compiler->policy;
+    bool named = false;
+    for (size_t i = 0; i < policy->identity_count; i++)
+        named =
+            named || (policy->identities[i].token != NULL && policy->identities[i].token->groups.length > 0);
+    if (group->members.count > 0 && !named)
+        diag_add(compiler->diag, DIAG_ERROR, &group->members.items[0].place,
+            "add 'groups: <claim>' to the jwt source",
+            "no identity source says what a client is a member of");
+}
+
 void compile_groups(struct compiler *compiler)
 {
     struct policy *policy = compiler->policy;
@@ -208,6 +294,9 @@ void compile_groups(struct compiler *compiler)
         groups[i].sources = group->sources;
         groups[i].ids = compile_globs(compiler, &group->ids);
         groups[i].id_count = group->ids.count;
+        groups[i].members = compile_globs(compiler, &group->members);
+        groups[i].member_count = group->members.count;
+        check_members(compiler, group);
         compile_networks(compiler, &group->networks, &groups[i]);
         compile_conditions(compiler, &group->attributes, &groups[i]);
     }

@@ -6,6 +6,7 @@
 
 #include <stdatomic.h>
 
+#include "policy/jwt.h"
 #include "policy/network.h"
 #include "policy/policy.h"
 #include "policy/rule_trie.h"
@@ -42,6 +43,12 @@ struct policy_rule {
     size_t except_count;
 };
 
+/* A check matches topics and clients as a deny does: a value that is not known may be any. */
+struct policy_check {
+    struct policy_rule match; /* who, unless, topics; rank is its index */
+    struct policy_check_info info;
+};
+
 struct attribute_condition {
     uint8_t slot;
     const struct view *globs; /* any of them */
@@ -55,13 +62,25 @@ struct policy_group {
     size_t id_count;
     const struct network *networks;
     size_t network_count;
+    const struct view *members; /* globs over what the token says, any of them */
+    size_t member_count;
     const struct attribute_condition *attributes; /* all of them */
     size_t attribute_count;
 };
 
 struct identity_attribute {
     uint8_t slot;
-    const char *value_name; /* of the certificate */
+    const char *value_name; /* of the certificate; a token's claim */
+};
+
+/* What a row of identity says of tokens. */
+struct identity_token {
+    enum policy_token in; /* not POLICY_TOKEN_NONE */
+    bool passed;          /* the broker gets it, too */
+    struct view method;   /* for POLICY_TOKEN_AUTHENTICATION */
+    const char *jwks;
+    struct jwt_settings settings;
+    struct view id, groups; /* claims; groups may be empty */
 };
 
 /* A row of identity. */
@@ -73,7 +92,9 @@ struct identity_row {
     const struct identity_attribute *attributes;
     size_t attribute_count;
     const char *password_file;
-    bool from_client_id; /* broker: id: client_id */
+    const struct identity_token *token; /* jwt */
+    bool ends_at_expiry;                /* cert, jwt */
+    bool from_client_id;                /* broker: id: client_id */
     struct view anonymous_id;
 };
 
@@ -103,6 +124,12 @@ struct policy {
     const struct policy_rule *rules; /* in the file's order */
     size_t rule_count;
     struct rule_trie *trie;
+    const struct policy_check *checks;
+    size_t check_count;
+    struct rule_trie *check_trie;
+    size_t depth;                    /* levels of the deepest pattern of both tries */
+    const struct policy_test *tests; /* notation.h */
+    size_t test_count;
 };
 
 struct policy_subject {
@@ -112,6 +139,8 @@ struct policy_subject {
     enum dialect dialect; /* of the broker that its values' topics go to */
     bool refused;         /* monitor mode let it in */
     struct view id;
+    struct view *members; /* the groups that a token names; one allocation with their texts */
+    size_t member_count;
     uint64_t unsafe;     /* slots whose value may not be used: bits */
     uint64_t *groups;    /* bits; in the same allocation, as are the values' views */
     struct view *values; /* by slot; data == NULL: not known or not safe; otherwise owned */
@@ -124,6 +153,15 @@ static inline bool group_sets_meet(const uint64_t *a, const uint64_t *b, size_t 
             return true;
     }
     return false;
+}
+
+/* One word of it, for a first look: sets that meet have a bit of their words in common, too. */
+static inline uint64_t group_sets_fold(const uint64_t *set, size_t words)
+{
+    uint64_t all = 0;
+    for (size_t i = 0; i < words; i++)
+        all |= set[i];
+    return all;
 }
 
 /* Is the rule about this subject at all? */
@@ -149,6 +187,13 @@ static inline unsigned operation_verb(enum policy_operation operation)
 {
     return operation == POLICY_RECEIVE ? VERB_RECEIVE : VERB_PUBLISH;
 }
+
+/* Regions of a filter that are looked at because of an except: inside another. Beyond, the answer is
+ * "filter", which is always safe: deliveries are decided one by one. */
+#define SUBSCRIBE_REGIONS_MAXIMUM 128
+#define SUBSCRIBE_REGION_DEPTH_MAXIMUM 12
+/* And what a client's SUBSCRIBE may cost where thousands of excepts have to be looked at for each of them. */
+#define SUBSCRIBE_INTERSECTIONS_MAXIMUM 16384
 
 /* In monitor mode, turns a denial into what it is there: allowed, but it would not be. Sets would_be_denied.
  */

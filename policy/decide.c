@@ -7,7 +7,7 @@
 
 #include "base/memory.h"
 #include "base/topic.h"
-#include "policy/compiled.h"
+#include "policy/checks.h"
 
 #define QOS_MAXIMUM 2
 
@@ -310,7 +310,7 @@ void policy_decide(const struct policy *policy, const struct policy_subject *sub
         struct region region;
         struct rule_hits hits;
         unsigned verb = operation_verb(request->operation);
-        region_of_name(&region, topic.topic, rule_trie_depth(policy->trie));
+        region_of_name(&region, topic.topic, policy->depth);
         rule_trie_match(policy->trie, verb, subject->values, &region, region.count, &hits);
         struct tally tally = {
             .policy = policy,
@@ -324,6 +324,9 @@ void policy_decide(const struct policy *policy, const struct policy_subject *sub
         tally_hits(&tally, subject, &hits);
         rule_hits_release(&hits);
         conclude(&tally, verdict);
+        if (policy->check_count > 0 && request->operation == POLICY_PUBLISH &&
+            verdict->reason == REASON_allowed)
+            verdict->checks = checks_match(policy, subject, &region);
     }
     buffer_release(&space);
     verdict_apply_monitor(policy, verdict);

@@ -8,10 +8,11 @@
 
 #include "base/memory.h"
 #include "policy/compiled.h"
+#include "policy/identity.h"
 
 /* ---- values ---- */
 
-static struct view copy_view(struct view value)
+struct view identity_copy(struct view value)
 {
     return view_of(memory_copy_string(value), value.length);
 }
@@ -40,13 +41,13 @@ static void free_values(struct policy_subject *subject)
 
 /* A value that is there but not safe is not kept: nothing can be filled with it by accident. One with dots
  * would be several levels where dots separate them. */
-static void set_value(struct policy_subject *subject, unsigned slot, struct view value)
+void identity_set_value(struct policy_subject *subject, unsigned slot, struct view value)
 {
     bool joins =
         dialect_reads_dots(subject->dialect) && value.length > 0 &&
         (memchr(value.data, '.', value.length) != NULL || memchr(value.data, '*', value.length) != NULL);
     if (placeholder_value_safe(value) && !joins)
-        subject->values[slot] = copy_view(value);
+        subject->values[slot] = identity_copy(value);
     else
         subject->unsafe |= UINT64_C(1) << slot;
 }
@@ -56,7 +57,7 @@ static struct policy_identification identified(void)
     return (struct policy_identification){.result = POLICY_IDENTIFIED, .reason = REASON_none};
 }
 
-static struct policy_identification refused(
+struct policy_identification identity_refused(
     enum reason reason, const struct policy_rule_info *rule, const char *detail)
 {
     struct policy_identification identification = {.result = POLICY_REFUSED, .reason = reason, .rule = rule};
@@ -111,20 +112,22 @@ static struct policy_identification take_cert(const struct identity_row *row,
 {
     struct view id = {NULL, 0}, value;
     if (find_certificate_value(credentials, row->value_name, &id) != 1 || !view_starts_with(id, row->strip))
-        return refused(REASON_identity_bad_certificate, NULL, row->value_name);
-    subject->id = copy_view(view_skip(id, row->strip.length));
+        return identity_refused(REASON_identity_bad_certificate, NULL, row->value_name);
+    subject->id = identity_copy(view_skip(id, row->strip.length));
     if (subject->id.length == 0)
-        return refused(REASON_identity_bad_certificate, NULL, row->value_name);
+        return identity_refused(REASON_identity_bad_certificate, NULL, row->value_name);
     for (size_t i = 0; i < row->attribute_count; i++) {
         const struct identity_attribute *attribute = &row->attributes[i];
         size_t found = find_certificate_value(credentials, attribute->value_name, &value);
         /* Which of several is meant nobody can say, and a group or a deny may depend on it. */
         if (found > 1)
-            return refused(REASON_identity_bad_certificate, NULL, attribute->value_name);
+            return identity_refused(REASON_identity_bad_certificate, NULL, attribute->value_name);
         if (found == 1)
-            set_value(subject, attribute->slot, value);
+            identity_set_value(subject, attribute->slot, value);
     }
-    return identified();
+    struct policy_identification identification = identified();
+    identification.expires_s = row->ends_at_expiry ? credentials->certificate_expires_s : 0;
+    return identification;
 }
 
 static struct policy_identification take_password(const struct identity_row *row,
@@ -132,14 +135,14 @@ static struct policy_identification take_password(const struct identity_row *row
 {
     struct policy_identification identification = {.result = POLICY_CHECK_PASSWORD, .reason = REASON_none};
     identification.password_file = row->password_file;
-    subject->id = copy_view(credentials->username);
+    subject->id = identity_copy(credentials->username);
     return identification;
 }
 
 static struct policy_identification take_broker(const struct identity_row *row,
     const struct policy_credentials *credentials, struct policy_subject *subject)
 {
-    subject->id = copy_view(row->from_client_id ? credentials->client_id : credentials->username);
+    subject->id = identity_copy(row->from_client_id ? credentials->client_id : credentials->username);
     return (struct policy_identification){.result = POLICY_ASK_BROKER, .reason = REASON_none};
 }
 
@@ -147,7 +150,7 @@ static struct policy_identification take_anonymous(const struct identity_row *ro
     const struct policy_credentials *credentials, struct policy_subject *subject)
 {
     (void)credentials;
-    subject->id = copy_view(row->anonymous_id);
+    subject->id = identity_copy(row->anonymous_id);
     return identified();
 }
 
@@ -159,6 +162,7 @@ static const struct source_row {
         const struct policy_credentials *credentials, struct policy_subject *subject);
 } sources[] = {
     {POLICY_SOURCE_CERT, "cert", cert_present, take_cert},
+    {POLICY_SOURCE_JWT, "jwt", identity_jwt_present, identity_jwt_take},
     {POLICY_SOURCE_PASSWORD, "password", password_present, take_password},
     {POLICY_SOURCE_BROKER, "broker", broker_present, take_broker},
     {POLICY_SOURCE_ANONYMOUS, "anonymous", anonymous_present, take_anonymous},
@@ -192,7 +196,7 @@ static struct policy_identification take_identity(
         identification.source = row->source;
         return identification;
     }
-    return refused(REASON_identity_no_credential, NULL, "");
+    return identity_refused(REASON_identity_no_credential, NULL, "");
 }
 
 /* ---- groups ---- */
@@ -226,6 +230,14 @@ static bool has_attributes(const struct policy_group *group, const struct policy
     return true;
 }
 
+static bool is_member(const struct policy_group *group, const struct policy_subject *subject)
+{
+    bool found = group->member_count == 0;
+    for (size_t i = 0; i < subject->member_count && !found; i++)
+        found = any_glob_matches(group->members, group->member_count, subject->members[i]);
+    return found;
+}
+
 /* The first attribute that a group asks for and that is there but not safe; -1: none. */
 static int find_unsafe_attribute(const struct policy_group *group, const struct policy_subject *subject)
 {
@@ -247,11 +259,11 @@ static struct policy_identification find_groups(
         const struct policy_group *group = &policy->groups[i];
         if ((group->sources != 0 && (group->sources & subject->source) == 0) ||
             (group->id_count > 0 && !any_glob_matches(group->ids, group->id_count, subject->id)) ||
-            (group->network_count > 0 && !in_networks(group, address)))
+            (group->network_count > 0 && !in_networks(group, address)) || !is_member(group, subject))
             continue;
         int unsafe = find_unsafe_attribute(group, subject);
         if (unsafe >= 0)
-            return refused(REASON_identity_unsafe, NULL, policy->names.names[unsafe]);
+            return identity_refused(REASON_identity_unsafe, NULL, policy->names.names[unsafe]);
         if (has_attributes(group, subject))
             subject->groups[(i + 1) / 64] |= UINT64_C(1) << (i + 1) % 64;
     }
@@ -264,12 +276,18 @@ static struct policy_identification value_refused(const struct policy *policy,
     const struct policy_subject *subject, unsigned slot, const struct policy_rule_info *rule)
 {
     bool unsafe = (subject->unsafe >> slot & 1) != 0;
-    return refused(
+    return identity_refused(
         unsafe ? REASON_identity_unsafe : REASON_identity_missing, rule, policy->names.names[slot]);
 }
 
-/* Refuses if an enforced rule about this subject needs a value, other than those of pending, that can't be
- * used. A rule that only monitors does not keep anybody out. */
+static bool needs_missing(const struct policy *policy, const struct policy_subject *subject,
+    const struct policy_rule *rule, uint64_t missing)
+{
+    return (rule->slots & missing) != 0 && !rule->monitor && rule_applies(policy, rule, subject->groups);
+}
+
+/* Refuses if an enforced rule or check about this subject needs a value, other than those of pending, that
+ * can't be used. A rule that only monitors does not keep anybody out. */
 static struct policy_identification check_values(
     const struct policy *policy, const struct policy_subject *subject, uint64_t pending)
 {
@@ -279,9 +297,15 @@ static struct policy_identification check_values(
     missing &= ~pending;
     for (size_t i = 0; missing != 0 && i < policy->rule_count; i++) {
         const struct policy_rule *rule = &policy->rules[i];
-        if ((rule->slots & missing) != 0 && !rule->monitor && rule_applies(policy, rule, subject->groups))
+        if (needs_missing(policy, subject, rule, missing))
             return value_refused(
                 policy, subject, (unsigned)__builtin_ctzll(rule->slots & missing), &rule->info);
+    }
+    for (size_t i = 0; missing != 0 && i < policy->check_count; i++) {
+        const struct policy_rule *match = &policy->checks[i].match;
+        if (needs_missing(policy, subject, match, missing))
+            return value_refused(
+                policy, subject, (unsigned)__builtin_ctzll(match->slots & missing), &match->info);
     }
     return identified();
 }
@@ -314,7 +338,7 @@ static struct policy_identification check_client_id(
         return value_refused(policy, subject, pattern->slot, &pattern->info);
     /* One that the broker is to make up can only fit a pattern with a '*'; it is checked when it is known. */
     bool fits = client_id.length == 0 ? pattern->open : client_id_fits(pattern, value, client_id);
-    return fits ? identified() : refused(REASON_client_id_not_allowed, &pattern->info, "client_id");
+    return fits ? identified() : identity_refused(REASON_client_id_not_allowed, &pattern->info, "client_id");
 }
 
 /* ---- the whole ---- */
@@ -336,12 +360,12 @@ static struct policy_identification check_identity(
     /* Globs, limits and audit handle the identity itself, so its length is bounded whether or not a rule
      * fills it in. */
     if (subject->id.length > PLACEHOLDER_VALUE_MAXIMUM)
-        return refused(REASON_identity_unsafe, NULL, "id");
-    set_value(subject, SLOT_ID, subject->id);
+        return identity_refused(REASON_identity_unsafe, NULL, "id");
+    identity_set_value(subject, SLOT_ID, subject->id);
     if (!assigned)
-        set_value(subject, SLOT_CLIENT_ID, credentials->client_id);
+        identity_set_value(subject, SLOT_CLIENT_ID, credentials->client_id);
     if (credentials->has_username)
-        set_value(subject, SLOT_USERNAME, credentials->username);
+        identity_set_value(subject, SLOT_USERNAME, credentials->username);
     struct policy_identification check = find_groups(policy, credentials, subject);
     if (check.result != POLICY_REFUSED)
         check = check_client_id(policy, subject, credentials->client_id);
@@ -360,6 +384,7 @@ struct policy_identification policy_identify(
     if (identification.result != POLICY_REFUSED) {
         struct policy_identification check = check_identity(policy, credentials, subject);
         check.source = identification.source;
+        check.token = identification.token;
         if (check.result == POLICY_REFUSED)
             identification = check;
     }
@@ -381,19 +406,33 @@ struct policy_identification policy_subject_set_client_id(
         return identified();
     struct policy_identification identification = check_client_id(policy, subject, client_id);
     if (identification.result != POLICY_REFUSED && client_id.length == 0 && policy->client_id.given)
-        identification = refused(REASON_client_id_not_allowed, &policy->client_id.info, "client_id");
+        identification = identity_refused(REASON_client_id_not_allowed, &policy->client_id.info, "client_id");
     if (identification.result != POLICY_REFUSED) {
         free((void *)(uintptr_t)subject->values[SLOT_CLIENT_ID].data);
         subject->values[SLOT_CLIENT_ID] = (struct view){NULL, 0};
         subject->unsafe &= ~(UINT64_C(1) << SLOT_CLIENT_ID);
         if (client_id.length > 0)
-            set_value(subject, SLOT_CLIENT_ID, client_id);
+            identity_set_value(subject, SLOT_CLIENT_ID, client_id);
         identification = check_values(policy, subject, 0);
     }
     identification.source = subject->source;
     if (identification.result == POLICY_REFUSED)
         forget(policy, subject);
     return identification;
+}
+
+void policy_subject_distrust(const struct policy *policy, struct policy_subject *subject)
+{
+    assert(policy->magic == POLICY_MAGIC && subject->magic == SUBJECT_MAGIC && subject->policy == policy);
+    free((void *)(uintptr_t)subject->id.data);
+    subject->id = (struct view){NULL, 0};
+    forget(policy, subject);
+}
+
+bool policy_subject_is_distrusted(const struct policy_subject *subject)
+{
+    assert(subject->magic == SUBJECT_MAGIC);
+    return subject->refused;
 }
 
 void policy_subject_free(struct policy_subject *subject)
@@ -403,6 +442,7 @@ void policy_subject_free(struct policy_subject *subject)
     assert(subject->magic == SUBJECT_MAGIC);
     free_values(subject);
     free((void *)(uintptr_t)subject->id.data);
+    free(subject->members);
     subject->magic = 0;
     free(subject);
 }

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns the warnings about policies that are valid and still can't mean what they say. Called by policy.c when
- * there are no errors. Each subject is a row of a table at the end. */
-#include "policy/compile.h"
-#include "policy/topic_algebra.h"
+/* Owns the warnings about policies that are valid and still can't mean what they say, those about identities
+ * and groups. Called by policy.c when there are no errors. Each subject is a row of a table at the end; rules
+ * are in lint_rules.c, what other rules leave of them in lint_cover.c. */
+#include "policy/lint.h"
 
 #include <stdlib.h>
 
 #include "base/memory.h"
 
-static void warn(
+void lint_warn(
     struct compiler *compiler, const struct diag_place *place, const char *hint, const char *message)
 {
     diag_add(compiler->diag, DIAG_WARNING, place, hint, "%s", message);
@@ -19,29 +19,51 @@ static void warn(
 static bool same_source(const struct identity_row *a, const struct identity_row *b)
 {
     return a->source == b->source && (a->source != POLICY_SOURCE_CERT || strcmp(a->ca, b->ca) == 0) &&
-           (a->source != POLICY_SOURCE_BROKER || a->from_client_id == b->from_client_id);
+           (a->source != POLICY_SOURCE_BROKER || a->from_client_id == b->from_client_id) &&
+           (a->source != POLICY_SOURCE_JWT ||
+               (a->token->in == b->token->in && (a->token->in == POLICY_TOKEN_PASSWORD ||
+                                                    view_equal(a->token->method, b->token->method))));
+}
+
+/* A source that takes what is in the password before somebody looks whether it is a token. */
+static bool takes_passwords(const struct identity_row *row)
+{
+    return row->source == POLICY_SOURCE_PASSWORD ||
+           (row->source == POLICY_SOURCE_BROKER && !row->from_client_id);
+}
+
+static bool token_is_taken(const struct policy *policy, size_t index)
+{
+    const struct identity_token *token = policy->identities[index].token;
+    bool taken = false;
+    for (size_t i = 0; i < index; i++)
+        taken = taken || takes_passwords(&policy->identities[i]);
+    return token != NULL && token->in == POLICY_TOKEN_PASSWORD && taken;
 }
 
 static void lint_identity(struct compiler *compiler)
 {
     const struct policy *policy = compiler->policy;
-    struct diag_place whole = {.source = compiler->parsed->name.place.source};
+    struct diag_place whole = {.source = compiler->parsed->whole};
     if (policy->identity_count == 0)
-        warn(compiler, &whole, NULL, "no identity source: nobody can connect");
+        lint_warn(compiler, &whole, NULL, "no identity source: nobody can connect");
     for (size_t i = 0; i < policy->identity_count; i++) {
         bool reached = true;
         for (size_t k = 0; k < i && reached; k++)
             reached = policy->identities[k].source != POLICY_SOURCE_ANONYMOUS &&
                       !same_source(&policy->identities[k], &policy->identities[i]);
         if (!reached)
-            warn(compiler, &compiler->parsed->identities.items[i].place, NULL,
+            lint_warn(compiler, &compiler->parsed->identities.items[i].place, NULL,
                 "this identity source is never reached: one above takes every client that it would");
+        else if (token_is_taken(policy, i))
+            lint_warn(compiler, &compiler->parsed->identities.items[i].place, "move it above them",
+                "tokens of clients with a user name do not get here: a source above takes their password");
     }
 }
 
 /* ---- groups ---- */
 
-static bool row_has_attribute(const struct identity_row *row, uint8_t slot)
+bool lint_row_has_attribute(const struct identity_row *row, uint8_t slot)
 {
     for (size_t i = 0; i < row->attribute_count; i++) {
         if (row->attributes[i].slot == slot)
@@ -50,36 +72,55 @@ static bool row_has_attribute(const struct identity_row *row, uint8_t slot)
     return false;
 }
 
+/* Can an identity of this row fit the glob? Of most sources nothing is known before clients come. */
+static bool row_can_have_id(const struct policy *policy, const struct identity_row *row, struct view glob)
+{
+    const struct client_id_pattern *pattern = &policy->client_id;
+    if (row->source == POLICY_SOURCE_ANONYMOUS)
+        return glob_matches(glob, row->anonymous_id);
+    if (row->source == POLICY_SOURCE_BROKER && row->from_client_id && pattern->given && !pattern->has_slot)
+        return glob_overlaps(glob, pattern->prefix);
+    return true;
+}
+
 /* Could an identity of this row be in the group? */
-static bool row_fits_group(const struct identity_row *row, const struct policy_group *group)
+bool lint_row_fits_group(
+    const struct policy *policy, const struct identity_row *row, const struct policy_group *group)
 {
     if (group->sources != 0 && (group->sources & row->source) == 0)
         return false;
+    if (group->member_count > 0 && (row->token == NULL || row->token->groups.length == 0))
+        return false;
     for (size_t i = 0; i < group->attribute_count; i++) {
-        if (!row_has_attribute(row, group->attributes[i].slot))
+        if (!lint_row_has_attribute(row, group->attributes[i].slot))
             return false;
     }
-    if (row->source != POLICY_SOURCE_ANONYMOUS || group->id_count == 0)
-        return true;
-    for (size_t i = 0; i < group->id_count; i++) {
-        if (glob_matches(group->ids[i], row->anonymous_id))
-            return true;
-    }
-    return false;
+    bool fits = group->id_count == 0;
+    for (size_t i = 0; i < group->id_count && !fits; i++)
+        fits = row_can_have_id(policy, row, group->ids[i]);
+    return fits;
 }
 
-static bool group_possible(const struct policy *policy, size_t bit)
+bool lint_group_possible(const struct policy *policy, size_t bit)
 {
     for (size_t i = 0; i < policy->identity_count; i++) {
-        if (bit == 0 || row_fits_group(&policy->identities[i], &policy->groups[bit - 1]))
+        if (bit == 0 || lint_row_fits_group(policy, &policy->identities[i], &policy->groups[bit - 1]))
             return true;
     }
     return false;
 }
 
-static bool has_bit(const uint64_t *bits, size_t bit)
+/* "ids: plc-1, plc-2": without brackets that is one identity. Who means it, quotes it. */
+static void lint_identities(struct compiler *compiler, const struct parsed_group *group)
 {
-    return (bits[bit / 64] >> bit % 64 & 1) != 0;
+    struct keyword_context context = {.arena = compiler->arena, .diag = compiler->diag};
+    for (size_t i = 0; i < group->ids.count; i++) {
+        const struct keyword_string *id = &group->ids.items[i];
+        const char *hint = id->quoted ? NULL : keyword_hint_list(&context, id->text);
+        if (hint != NULL)
+            diag_add(compiler->diag, DIAG_WARNING, &id->place, hint,
+                "'%.*s' is one identity, with a comma in it", VIEW_ARGS(id->text));
+    }
 }
 
 static void lint_groups(struct compiler *compiler)
@@ -90,109 +131,69 @@ static void lint_groups(struct compiler *compiler)
         for (size_t word = 0; word < policy->group_words; word++)
             used[word] |= policy->rules[i].who[word] | policy->rules[i].unless[word];
     }
+    for (size_t i = 0; i < policy->check_count; i++) {
+        const struct policy_rule *match = &policy->checks[i].match;
+        for (size_t word = 0; word < policy->group_words; word++)
+            used[word] |= match->who[word] | match->unless[word];
+    }
     for (size_t bit = 1; bit <= policy->group_count; bit++) {
         const struct keyword_string *name = &compiler->parsed->groups.items[bit - 1].name;
-        if (!group_possible(policy, bit))
+        lint_identities(compiler, &compiler->parsed->groups.items[bit - 1]);
+        if (!lint_group_possible(policy, bit))
             diag_add(compiler->diag, DIAG_WARNING, &name->place, NULL,
                 "nobody can be in group '%.*s': no identity source fits its conditions",
                 VIEW_ARGS(name->text));
-        else if (!has_bit(used, bit))
-            diag_add(compiler->diag, DIAG_WARNING, &name->place, NULL, "group '%.*s' is used by no rule",
-                VIEW_ARGS(name->text));
+        else if (!lint_has_bit(used, bit))
+            diag_add(compiler->diag, DIAG_WARNING, &name->place, NULL,
+                "group '%.*s' is used by no rule and no check", VIEW_ARGS(name->text));
     }
     free(used);
 }
 
-/* ---- rules ---- */
-
-/* Everybody whom who: names is also named by unless:, or can't be. */
-static bool nobody_left(const struct policy *policy, const struct policy_rule *rule)
+/* "cert of fleet": which of the identity sources. */
+const char *lint_show_source(struct compiler *compiler, const struct identity_row *row)
 {
-    if (has_bit(rule->unless, 0))
-        return true;
-    for (size_t bit = 0; bit <= policy->group_count; bit++) {
-        if (has_bit(rule->who, bit) && !has_bit(rule->unless, bit) && group_possible(policy, bit))
-            return false;
-    }
-    return true;
+    const char *name = policy_source_name(row->source);
+    const char *of = row->source == POLICY_SOURCE_CERT       ? row->ca
+                     : row->source == POLICY_SOURCE_PASSWORD ? row->password_file
+                                                             : NULL;
+    return of == NULL ? name : arena_format(compiler->arena, "%s of %s", name, of);
 }
 
-static bool in_own_tree(struct view topic)
+/* ---- client_id ---- */
+
+/* What keeps every client of the row from having a client identifier that fits; NULL: nothing that is known
+ * here. */
+static const char *client_id_obstacle(
+    struct compiler *compiler, const struct client_id_pattern *pattern, const struct identity_row *row)
 {
-    static const char *const trees[] = {"$SYS", "$CONTROL"};
-    const uint8_t *slash = memchr(topic.data, '/', topic.length);
-    struct view first = view_of(topic.data, slash == NULL ? topic.length : (size_t)(slash - topic.data));
-    return view_equal_string(first, trees[0]) || view_equal_string(first, trees[1]);
+    const char *name = compiler->policy->names.names[pattern->slot];
+    if (!pattern->has_slot)
+        return NULL;
+    if (pattern->slot >= SLOT_FIRST_ATTRIBUTE && !lint_row_has_attribute(row, pattern->slot))
+        return arena_format(compiler->arena, "their identity has no attribute '%s'", name);
+    bool longer = !glob_matches(pattern->prefix, VIEW("")) || !glob_matches(pattern->suffix, VIEW(""));
+    if (pattern->slot == SLOT_ID && row->from_client_id && longer)
+        return "their client identifier is their identity, and can't be longer than it";
+    return NULL;
 }
 
-/* Placeholders of the same name have the same value, so patterns can be compared as if their text were a
- * filter. */
-static void lint_excepts(
-    struct compiler *compiler, const struct parsed_rule *parsed, const struct policy_rule *rule)
-{
-    struct view *excepts = memory_calloc(rule->except_count + 1, sizeof(*excepts));
-    for (size_t i = 0; i < rule->except_count; i++)
-        excepts[i] = rule->excepts[i].text;
-    for (size_t i = 0; i < rule->topic_count; i++) {
-        if (topic_covered(rule->topics[i].text, excepts, rule->except_count))
-            warn(compiler, &parsed->topics.items[i].place, NULL,
-                "the rule's own except takes all of these topics away");
-    }
-    free(excepts);
-}
-
-static void lint_topic(
-    struct compiler *compiler, const struct policy_rule *rule, const struct keyword_string *topic)
-{
-    static const struct view share = {(const uint8_t *)"$share/", 7};
-    bool allows_publish = !rule->deny && (rule->verbs & VERB_PUBLISH) != 0;
-    bool everything = view_equal(topic->text, VIEW("#")) || view_equal(topic->text, VIEW("+/#"));
-    if (allows_publish && everything)
-        warn(compiler, &topic->place, "name the topics", "this lets publish to every topic");
-    if (view_starts_with(topic->text, share))
-        warn(compiler, &topic->place, "write the filter behind it and 'features: shared'",
-            "rules see topics without '$share/<group>/'");
-    if (allows_publish && in_own_tree(topic->text) && !rule->privileged)
-        warn(compiler, &topic->place, "add 'privileged: true' if it is meant",
-            "publishing to the broker's own topics needs a privileged rule");
-}
-
-static void lint_rule(
-    struct compiler *compiler, const struct parsed_rule *parsed, const struct policy_rule *rule)
-{
-    bool own_tree = false;
-    if (nobody_left(compiler->policy, rule))
-        diag_add(compiler->diag, DIAG_WARNING, &parsed->name.place, NULL,
-            "rule '%s' can never decide: nobody is left in who", rule->info.name);
-    for (size_t i = 0; i < rule->topic_count; i++) {
-        lint_topic(compiler, rule, &parsed->topics.items[i]);
-        own_tree = own_tree || parsed->topics.items[i].text.data[0] == '$';
-    }
-    if (rule->except_count > 0)
-        lint_excepts(compiler, parsed, rule);
-    if (rule->privileged && !own_tree)
-        diag_add(compiler->diag, DIAG_WARNING, &parsed->name.place, NULL,
-            "rule '%s' is privileged, but none of its topics is the broker's own", rule->info.name);
-    bool by_client_id = (rule->slots >> SLOT_CLIENT_ID & 1) != 0;
-    if (by_client_id && !rule->deny && !compiler->policy->client_id.given)
-        diag_add(compiler->diag, DIAG_WARNING, &parsed->name.place,
-            "bind client identifiers with 'client_id: <id>'",
-            "rule '%s' allows by <client_id>, which every client chooses as it likes", rule->info.name);
-}
-
-static void lint_rules(struct compiler *compiler)
+static void lint_client_id(struct compiler *compiler)
 {
     const struct policy *policy = compiler->policy;
-    struct diag_place whole = {.source = compiler->parsed->name.place.source};
-    if (policy->rule_count == 0)
-        warn(compiler, &whole, NULL, "no rules: everything is denied");
-    for (size_t i = 0; i < policy->rule_count; i++)
-        lint_rule(compiler, &compiler->parsed->rules.items[i], &policy->rules[i]);
+    for (size_t i = 0; i < policy->identity_count && policy->client_id.given; i++) {
+        const char *obstacle = client_id_obstacle(compiler, &policy->client_id, &policy->identities[i]);
+        if (obstacle != NULL)
+            diag_add(compiler->diag, DIAG_WARNING, &compiler->parsed->client_id.place, obstacle,
+                "no client of the identity source '%s' fits this client_id: all of them are refused",
+                lint_show_source(compiler, &policy->identities[i]));
+    }
 }
 
 void lint_policy(struct compiler *compiler)
 {
-    static void (*const subjects[])(struct compiler * compiler) = {lint_identity, lint_groups, lint_rules};
+    static void (*const subjects[])(struct compiler * compiler) = {
+        lint_identity, lint_groups, lint_client_id, lint_rules, lint_checks, lint_cover};
     for (size_t i = 0; i < sizeof(subjects) / sizeof(subjects[0]); i++)
         subjects[i](compiler);
 }

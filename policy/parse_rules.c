@@ -43,7 +43,7 @@ static const struct keyword condition_table[] = {
         .offset = CONDITION(max_size),
         .seen_offset = 1 + CONDITION(has_max_size),
         .help = "The largest payload. Of publish."},
-    {0},
+    {.foreign = parse_foreign_condition},
 };
 
 #define RULE(field) offsetof(struct parsed_rule, field)
@@ -53,10 +53,13 @@ const struct keyword parse_rule_table[] = {
         .offset = RULE(name),
         .flags = KEYWORD_REQUIRED,
         .value = "name",
+        .pattern = PARSE_NAME_PATTERN,
+        .example = "telemetry",
         .help = "The rule's name, which decisions and the audit give."},
     {.name = "who",
         .set = keyword_set_strings,
         .offset = RULE(who),
+        .example = "devices",
         .flags = KEYWORD_REQUIRED | KEYWORD_ONE_OR_MANY,
         .help = "Groups; the rule is about members of any of them. `everyone` is every client that has an "
                 "identity."},
@@ -69,6 +72,8 @@ const struct keyword parse_rule_table[] = {
         .set = keyword_set_choices,
         .offset = RULE(allow),
         .choices = verb_choices,
+        .foreign = parse_foreign_verb,
+        .flags = KEYWORD_ALTERNATIVE,
         .seen_offset = 1 + RULE(has_allow),
         .help = "What the rule lets them do. `subscribe` grants delivery, too. A rule has either `allow` or "
                 "`deny`."},
@@ -76,18 +81,23 @@ const struct keyword parse_rule_table[] = {
         .set = keyword_set_choices,
         .offset = RULE(deny),
         .choices = verb_choices,
+        .foreign = parse_foreign_verb,
+        .flags = KEYWORD_ALTERNATIVE,
         .seen_offset = 1 + RULE(has_deny),
         .help = "What the rule forbids, whatever others allow. `subscribe` and `receive` each forbid both."},
     {.name = "topics",
         .set = keyword_set_strings,
         .offset = RULE(topics),
+        .example = "[dt/<id>/#]",
         .flags = KEYWORD_REQUIRED | KEYWORD_ONE_OR_MANY,
+        .pattern = PARSE_FILTER_PATTERN,
         .help = "Topic filters with MQTT's `+` and `#`; a level may be, or hold, one placeholder: "
                 "`dt/<site>/dev-<id>/#`."},
     {.name = "except",
         .set = keyword_set_strings,
         .offset = RULE(except),
         .flags = KEYWORD_ONE_OR_MANY,
+        .pattern = PARSE_FILTER_PATTERN,
         .help = "Topic filters whose topics the rule is not about."},
     {.name = "if",
         .set = keyword_set_mapping,
@@ -109,9 +119,10 @@ const struct keyword parse_rule_table[] = {
         .set = keyword_set_choice,
         .offset = RULE(mode),
         .choices = mode_choices,
+        .foreign = parse_foreign_mode,
         .default_text = "enforce",
         .help = "`monitor`: a deny only reports what it would deny; an allow grants nothing."},
-    {0},
+    {.foreign = parse_foreign_rule},
 };
 
 int parse_set_rules(struct keyword_context *context, const struct keyword *keyword, void *target,
@@ -125,7 +136,9 @@ int parse_set_rules(struct keyword_context *context, const struct keyword *keywo
     rules->count = 0;
     /* A rule with an error stays, as far as it was read: the compiler finds its other errors. */
     for (const struct yaml_node *item = node->first; item != NULL; item = item->next) {
-        if (keyword_read(context, parse_rule_table, &rules->items[rules->count++], item) != 0)
+        struct parsed_rule *rule = &rules->items[rules->count++];
+        rule->node = item;
+        if (keyword_read(context, parse_rule_table, rule, item) != 0)
             result = -1;
     }
     return result;

@@ -3,32 +3,22 @@
  * POLICY_CHECK_PASSWORD. */
 #include "policy/password.h"
 
-#include <assert.h>
-#include <errno.h>
-#include <limits.h>
+#include <inttypes.h>
 #include <openssl/crypto.h>
-#include <openssl/evp.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 
 #include "base/hash.h"
 #include "base/memory.h"
-#include "base/number.h"
+#include "policy/password_hash.h"
 
 #define FILE_SIZE_MAXIMUM ((size_t)64 << 20)
-/* A login costs its iterations in CPU time, for whoever tries one. A million take about half a second. */
-#define ITERATIONS_MAXIMUM 1000000
-#define SALT_MAXIMUM 64
-#define HASH_SIZE 64 /* SHA-512 */
 #define NAME_MAXIMUM 65535
 
 struct entry {
     struct view name;
     uint32_t line;
-    uint32_t iterations; /* 0: $6$, one SHA-512 over password and salt */
-    size_t salt_length;
-    uint8_t salt[SALT_MAXIMUM];
-    uint8_t hash[HASH_SIZE];
+    struct password_hash hash;
 };
 
 struct password_file {
@@ -43,102 +33,41 @@ struct reader {
     struct password_file *file;
     struct diag_list *diag;
     const struct diag_source *source;
+    uint64_t check_memory;
     uint32_t line;
 };
+
+static struct diag_place place_of(const struct reader *reader, struct view line, struct view part)
+{
+    return (struct diag_place){reader->source, reader->line, (uint32_t)(part.data - line.data) + 1,
+        part.length == 0 ? 1 : (uint32_t)part.length};
+}
 
 static void report(
     struct reader *reader, struct view line, struct view part, const char *hint, const char *message)
 {
-    struct diag_place place = {reader->source, reader->line, (uint32_t)(part.data - line.data) + 1,
-        part.length == 0 ? 1 : (uint32_t)part.length};
+    struct diag_place place = place_of(reader, line, part);
     diag_add(reader->diag, DIAG_ERROR, &place, hint, "%s", message);
 }
 
-/* Decodes base64 as OpenSSL writes it: whole groups, padding at the end only. Returns the number of bytes, or
- * -1. */
-static int decode_base64(struct view text, uint8_t *out, size_t size)
+/* text: everything behind the name's colon. */
+static bool read_hash(struct reader *reader, struct view line, struct view text, struct password_hash *hash)
 {
-    uint8_t buffer[(SALT_MAXIMUM + HASH_SIZE) * 2];
-    size_t padding = 0;
+    struct password_fault fault;
 
-    if (text.length == 0 || text.length % 4 != 0 || text.length / 4 * 3 > sizeof(buffer))
-        return -1;
-    while (padding < 2 && text.data[text.length - 1 - padding] == '=')
-        padding++;
-    for (size_t i = 0; i < text.length - padding; i++) {
-        uint8_t c = text.data[i];
-        bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
-        if (!letter && c != '+' && c != '/')
-            return -1;
-    }
-    int length = EVP_DecodeBlock(buffer, text.data, (int)text.length);
-    if (length < 0 || (size_t)length - padding > size)
-        return -1;
-    length -= (int)padding;
-    memcpy(out, buffer, (size_t)length);
-    OPENSSL_cleanse(buffer, sizeof(buffer));
-    return length;
-}
-
-/* Takes the part before the next '$' off text. */
-static bool next_part(struct view *text, struct view *part)
-{
-    const uint8_t *dollar = text->length == 0 ? NULL : memchr(text->data, '$', text->length);
-    *part = *text;
-    if (dollar == NULL) {
-        *text = (struct view){NULL, 0};
+    if (!password_hash_parse(text, hash, &fault)) {
+        report(reader, line, fault.part, fault.hint, fault.message);
         return false;
     }
-    part->length = (size_t)(dollar - part->data);
-    *text = view_of(dollar + 1, text->length - part->length - 1);
-    return true;
-}
-
-static bool parse_iterations(struct reader *reader, struct view line, struct view part, struct entry *entry)
-{
-    uint64_t iterations;
-    if (number_parse(part, &iterations) != 0 || iterations == 0) {
-        report(reader, line, part, NULL, "the number of iterations is not a positive number");
-        return false;
-    }
-    if (iterations > ITERATIONS_MAXIMUM) {
-        report(reader, line, part, "at most 1000000", "more iterations than mqward spends on a login");
-        return false;
-    }
-    entry->iterations = (uint32_t)iterations;
-    return true;
-}
-
-/* hash: everything behind the name's colon. */
-static bool parse_hash(struct reader *reader, struct view line, struct view hash, struct entry *entry)
-{
-    static const char hint[] = "write the file with mosquitto_passwd";
-    struct view part, rest = hash;
-
-    if (!next_part(&rest, &part) || part.length != 0) {
-        report(reader, line, hash, "hash a file of plain passwords with mosquitto_passwd -U",
-            "expected a password hash ($7$... or $6$...)");
-        return false;
-    }
-    bool more = next_part(&rest, &part);
-    bool iterated = view_equal(part, VIEW("7"));
-    if (!more || (!iterated && !view_equal(part, VIEW("6")))) {
-        report(reader, line, part, hint, "this kind of password hash is not supported by this version");
-        return false;
-    }
-    if (iterated) {
-        more = next_part(&rest, &part);
-        if (!parse_iterations(reader, line, part, entry))
-            return false;
-    }
-    bool salted = more && next_part(&rest, &part);
-    int salt_length = salted ? decode_base64(part, entry->salt, sizeof(entry->salt)) : -1;
-    if (salt_length <= 0 || decode_base64(rest, entry->hash, sizeof(entry->hash)) != HASH_SIZE) {
-        report(reader, line, hash, hint, "salt or hash is damaged");
-        return false;
-    }
-    entry->salt_length = (size_t)salt_length;
-    return true;
+    if ((uint64_t)hash->memory << 10 <= reader->check_memory)
+        return true;
+    struct diag_place place = place_of(reader, line, text);
+    diag_add(reader->diag, DIAG_ERROR, &place,
+        "limits.password_memory is shared by the checks that limits.password_checks allows at the same time",
+        "the check of this hash takes %" PRIu32 " KiB of memory, more than the %" PRIu64
+        " KiB that it may take",
+        hash->memory, reader->check_memory >> 10);
+    return false;
 }
 
 static void parse_line(struct reader *reader, struct view line)
@@ -158,8 +87,11 @@ static void parse_line(struct reader *reader, struct view line)
         report(reader, line, name, NULL, "the user name is empty or longer than 65535 bytes");
         return;
     }
-    if (!parse_hash(reader, line, view_of(colon + 1, line.length - name.length - 1), &entry))
+    struct view text = view_of(colon + 1, line.length - name.length - 1);
+    if (!read_hash(reader, line, text, &entry.hash)) {
+        OPENSSL_cleanse(&entry, sizeof(entry));
         return;
+    }
     struct password_file *file = reader->file;
     if (file->count == file->capacity) {
         file->capacity = file->capacity == 0 ? 16 : file->capacity * 2;
@@ -167,6 +99,7 @@ static void parse_line(struct reader *reader, struct view line)
     }
     entry.name = arena_copy(file->arena, name);
     file->entries[file->count++] = entry;
+    OPENSSL_cleanse(&entry, sizeof(entry));
 }
 
 /* The diagnostics quote lines of the source, which they own: what is behind the colons goes before they can.
@@ -238,7 +171,7 @@ static void warn_about_mode(struct reader *reader)
 }
 
 struct password_file *password_file_load(
-    const char *path, struct diag_list *diag, const struct diag_place *referrer)
+    const char *path, uint64_t check_memory, struct diag_list *diag, const struct diag_place *referrer)
 {
     size_t errors = diag_errors(diag);
     const struct diag_source *source = diag_read_file(diag, path, FILE_SIZE_MAXIMUM, referrer);
@@ -246,7 +179,7 @@ struct password_file *password_file_load(
         return NULL;
     struct password_file *file = memory_calloc(1, sizeof(*file));
     file->arena = arena_new();
-    struct reader reader = {.file = file, .diag = diag, .source = source};
+    struct reader reader = {.file = file, .diag = diag, .source = source, .check_memory = check_memory};
     warn_about_mode(&reader);
     parse_lines(&reader);
     refuse_duplicates(&reader);
@@ -284,36 +217,30 @@ static const struct entry *find_entry(const struct password_file *file, struct v
     return NULL;
 }
 
-static bool digest_password(const struct entry *entry, struct view password, uint8_t out[HASH_SIZE])
+uint64_t password_file_tag(const struct password_file *file, struct view name)
 {
-    /* OpenSSL wants a pointer even for no bytes. */
-    const void *bytes = password.length == 0 ? "" : (const void *)password.data;
-    if (entry->iterations > 0)
-        return password.length <= INT_MAX &&
-               PKCS5_PBKDF2_HMAC(bytes, (int)password.length, entry->salt, (int)entry->salt_length,
-                   (int)entry->iterations, EVP_sha512(), HASH_SIZE, out) == 1;
-    EVP_MD_CTX *context = EVP_MD_CTX_new();
-    bool done = context != NULL && EVP_DigestInit_ex(context, EVP_sha512(), NULL) == 1 &&
-                EVP_DigestUpdate(context, bytes, password.length) == 1 &&
-                EVP_DigestUpdate(context, entry->salt, entry->salt_length) == 1 &&
-                EVP_DigestFinal_ex(context, out, NULL) == 1;
-    EVP_MD_CTX_free(context);
-    return done;
+    const struct entry *entry = file->count == 0 ? NULL : find_entry(file, name);
+
+    if (entry == NULL)
+        return 0;
+    uint64_t tag = password_hash_tag(&entry->hash);
+    return tag == 0 ? 1 : tag;
 }
 
 enum reason password_file_verify(const struct password_file *file, struct view name, struct view password)
 {
-    uint8_t digest[HASH_SIZE] = {0};
-
     if (file->count == 0)
         return REASON_password_unknown_user;
     const struct entry *entry = find_entry(file, name);
-    /* An unknown name costs what some known name costs, always the same one for the same name. */
+    /* An unknown name costs what some known name costs, always the same one for the same name: in a file of
+     * one kind of hash, all names cost the same; in a mixed one, as many unknown names are of each kind as
+     * known ones are. */
     const struct entry *used = entry != NULL ? entry : &file->entries[hash_bytes(name) % file->count];
-    bool done = digest_password(used, password, digest);
-    bool equal = CRYPTO_memcmp(digest, used->hash, HASH_SIZE) == 0;
-    OPENSSL_cleanse(digest, sizeof(digest));
+    bool failed;
+    bool equal = password_hash_check(&used->hash, password, &failed);
+    if (failed)
+        return REASON_internal_error;
     if (entry == NULL)
         return REASON_password_unknown_user;
-    return done && equal ? REASON_none : REASON_password_wrong;
+    return equal ? REASON_none : REASON_password_wrong;
 }

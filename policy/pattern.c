@@ -3,8 +3,11 @@
  * and, for the safety of values and for globs, when a client is identified (identity.c). */
 #include "policy/pattern.h"
 
+#include "base/buffer.h"
 #include "base/topic.h"
 #include "base/utf8.h"
+
+#define SUGGESTED_PLACEHOLDERS 20
 
 bool placeholder_value_safe(struct view value)
 {
@@ -56,6 +59,24 @@ static const uint8_t *find_byte(struct view text, int byte)
     return text.length == 0 ? NULL : memchr(text.data, byte, text.length);
 }
 
+/* With brackets: what is suggested can be copied. */
+static void refuse_placeholder(struct diag_list *diag, const struct diag_place *place,
+    const struct placeholder_names *names, struct view name)
+{
+    const char *near = diag_suggest(name, names->names, names->count);
+    struct buffer hint = {0};
+    if (near != NULL)
+        buffer_format(&hint, "did you mean '<%s>'?", near);
+    for (size_t i = 0; near == NULL && i < names->count && i < SUGGESTED_PLACEHOLDERS; i++)
+        buffer_format(&hint, "%s<%s>", i == 0 ? "expected one of " : ", ", names->names[i]);
+    if (near == NULL)
+        buffer_append(&hint, VIEW("; 'attrs' of an identity source defines more"));
+    buffer_append_byte(&hint, '\0');
+    diag_add(diag, DIAG_ERROR, place, (const char *)buffer_view(&hint).data, "unknown placeholder '<%.*s>'",
+        VIEW_ARGS(name));
+    buffer_release(&hint);
+}
+
 int placeholder_split(struct diag_list *diag, const struct placeholder_names *names,
     const struct keyword_string *whole, struct view text, uint8_t *slot, struct view *prefix,
     struct view *suffix)
@@ -73,13 +94,14 @@ int placeholder_split(struct diag_list *diag, const struct placeholder_names *na
     int found = placeholder_find(names, name);
     if (found < 0) {
         struct diag_place place = pattern_place(whole, view_of(open, name.length + 2));
-        diag_add(diag, DIAG_ERROR, &place, diag_hint(diag, name, names->names, names->count),
-            "unknown placeholder '<%.*s>'", VIEW_ARGS(name));
+        refuse_placeholder(diag, &place, names, name);
         return -1;
     }
     if (find_byte(*suffix, '<') != NULL || find_byte(*suffix, '>') != NULL)
-        return refuse(diag, whole, text, "with two, different values could give the same text",
-            "more than one placeholder in one level");
+        return refuse(diag, whole, text,
+            "with two, 'a-b' and 'c' would give the same text as 'a' and 'b-c': put a '/' between, or leave "
+            "one out",
+            "two placeholders in one level");
     *slot = (uint8_t)found;
     return 1;
 }
@@ -107,17 +129,54 @@ static bool parse_level(struct diag_list *diag, const struct placeholder_names *
     return true;
 }
 
+/* Why a text is no topic filter, and what to write. */
+struct complaint {
+    const char *message, *hint;
+};
+
+/* Of a '+' or '#' that has company in its level. */
+static struct complaint complain_of_level(struct view level)
+{
+    static const char alone[] = "a '#' stands in a level of its own, the last: a/#";
+    if (find_byte(level, ',') != NULL || find_byte(level, ' ') != NULL || find_byte(level, '\n') != NULL)
+        return (struct complaint){
+            "more than one topic filter in one text", "a list stands in [ ]: [a/#, b/#]"};
+    if (find_byte(level, '#') != NULL)
+        return (struct complaint){"a '#' beside other characters", alone};
+    return (struct complaint){"a '+' beside other characters", "a '+' stands in a level of its own: a/+/c"};
+}
+
+static int refuse_filter(struct diag_list *diag, const struct keyword_string *string)
+{
+    struct complaint complaint = {"not a topic filter of MQTT",
+        "at most 65535 bytes of UTF-8; '+' and '#' stand alone between slashes, '#' only at the end"};
+    struct view rest = string->text;
+    bool found = false;
+    while (rest.length > 0 && !found) {
+        const uint8_t *slash = find_byte(rest, '/');
+        struct view level = view_of(rest.data, slash == NULL ? rest.length : (size_t)(slash - rest.data));
+        bool wildcard = find_byte(level, '#') != NULL || find_byte(level, '+') != NULL;
+        rest = view_skip(rest, level.length + (slash == NULL ? 0 : 1));
+        found = (wildcard && level.length > 1) || (view_equal(level, VIEW("#")) && slash != NULL);
+        if (found && level.length > 1)
+            complaint = complain_of_level(level);
+        else if (found)
+            complaint = (struct complaint){"a '#' that is not the last level",
+                "a '#' matches all that is deeper: write + for one level"};
+    }
+    return refuse(diag, string, string->text, complaint.hint, complaint.message);
+}
+
 bool pattern_parse(struct arena *arena, struct diag_list *diag, const struct placeholder_names *names,
     const struct keyword_string *string, struct pattern *out)
 {
     struct view rest = string->text;
     *out = (struct pattern){.text = rest};
     if (!topic_filter_valid(rest))
-        return refuse(diag, string, rest, "'+' and '#' stand alone between slashes, '#' at the end",
-                   "not a valid topic filter") == 0;
+        return refuse_filter(diag, string) == 0;
     size_t levels = topic_levels(rest);
     if (levels > PATTERN_LEVELS_MAXIMUM)
-        return refuse(diag, string, rest, "at most 128", "too many levels") == 0;
+        return refuse(diag, string, rest, "a '#' matches all that is deeper", "more than 128 levels") == 0;
     out->levels = arena_calloc(arena, levels, sizeof(*out->levels));
     bool valid = true;
     for (size_t i = 0; i < levels; i++) {
@@ -154,4 +213,27 @@ bool glob_matches(struct view glob, struct view text)
     while (g < glob.length && glob.data[g] == '*')
         g++;
     return g == glob.length;
+}
+
+#define GLOB_OVERLAP_MAXIMUM 4096 /* bytes of a glob: the time is the product of both */
+
+/* row[j]: some text fits both the first i bytes of a and the first j of b. */
+bool glob_overlaps(struct view a, struct view b)
+{
+    if (a.length > GLOB_OVERLAP_MAXIMUM || b.length > GLOB_OVERLAP_MAXIMUM)
+        return true;
+    bool row[GLOB_OVERLAP_MAXIMUM + 1] = {true};
+    for (size_t j = 1; j <= b.length; j++)
+        row[j] = row[j - 1] && b.data[j - 1] == '*';
+    for (size_t i = 1; i <= a.length; i++) {
+        bool star = a.data[i - 1] == '*', diagonal = row[0];
+        row[0] = row[0] && star;
+        for (size_t j = 1; j <= b.length; j++) {
+            bool above = row[j], other_star = b.data[j - 1] == '*';
+            bool same = diagonal && a.data[i - 1] == b.data[j - 1];
+            row[j] = same || (star && (above || row[j - 1])) || (other_star && (row[j - 1] || above));
+            diagonal = above;
+        }
+    }
+    return row[b.length];
 }

@@ -52,5 +52,7 @@ bool pattern_parse(struct arena *arena, struct diag_list *diag, const struct pla
 
 /* Glob patterns for names: '*' stands for any bytes, none included; everything else for itself. */
 bool glob_matches(struct view glob, struct view text);
+/* True if some text fits both. Of very long globs it says yes. */
+bool glob_overlaps(struct view a, struct view b);
 
 #endif

@@ -1,29 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns the life of a compiled policy: from a file or text, through parse.c and compile.c, to the last
- * release. Called by the proxy at start and reload, and by the command line. */
+/* Owns the life of a compiled policy: from a file, a folder or text, through parse.c and compile.c, to the
+ * last release. Called by the proxy at start and reload, and by the command line. */
 #include <assert.h>
-#include <openssl/evp.h>
 
 #include "base/buffer.h"
 #include "policy/compile.h"
-
-#define FILE_SIZE_MAXIMUM ((size_t)16 << 20)
-#define DIGEST_SIZE 32
-
-/* "sha256:<hex>" of the file's bytes. NULL if libcrypto does not do it. */
-static const char *version_of(struct arena *arena, struct view text)
-{
-    uint8_t digest[DIGEST_SIZE];
-    char hex[2 * DIGEST_SIZE + 1] = "";
-    if (EVP_Digest(text.length == 0 ? (const void *)"" : text.data, text.length, digest, NULL, EVP_sha256(),
-            NULL) != 1)
-        return NULL;
-    for (size_t i = 0; i < DIGEST_SIZE; i++) {
-        hex[2 * i] = "0123456789abcdef"[digest[i] >> 4];
-        hex[2 * i + 1] = "0123456789abcdef"[digest[i] & 15];
-    }
-    return arena_format(arena, "sha256:%s", hex);
-}
+#include "policy/policy_files.h"
+#include "policy/test.h"
 
 static struct policy *new_policy(void)
 {
@@ -35,36 +18,61 @@ static struct policy *new_policy(void)
     return policy;
 }
 
-static void compile_tree(struct compiler *compiler, const struct yaml_node *root, size_t errors)
+/* The tree of the whole policy; NULL if there is nothing in it to go on with. */
+static struct yaml_node *read_tree(
+    struct keyword_context *context, struct arena *arena, struct policy_files *files)
 {
-    struct parsed_policy parsed;
-    struct keyword_context context = {.arena = compiler->arena, .diag = compiler->diag};
-    parse_policy(&context, root, &parsed);
-    compiler->parsed = &parsed;
+    struct yaml_node **roots = arena_calloc(arena, files->count, sizeof(struct yaml_node *));
+    size_t count = 0;
+    for (size_t i = 0; i < files->count; i++) {
+        struct yaml_node *root = parse_refuse_foreign_file(files->items[i], context->diag)
+                                     ? NULL
+                                     : yaml_read(arena, files->items[i], context->diag);
+        files->incomplete = files->incomplete || root == NULL;
+        if (root != NULL)
+            roots[count++] = root;
+    }
+    if (count == 0)
+        return NULL;
+    return files->is_folder ? parse_join(context, files->whole, roots, count, files->incomplete) : roots[0];
+}
+
+static void compile_tree(struct compiler *compiler, const struct parsed_policy *parsed, size_t errors)
+{
+    compiler->parsed = parsed;
     compile_settings(compiler);
     compile_identity(compiler);
     compile_groups(compiler);
     compile_rules(compiler);
+    compile_checks(compiler);
+    compile_tests(compiler, diag_errors(compiler->diag) > errors);
     if (diag_errors(compiler->diag) == errors) {
-        compile_trie(compiler);
+        compile_tries(compiler);
         lint_policy(compiler);
+        if (!compiler->untested)
+            check_tests(compiler);
     }
 }
 
-struct policy *policy_compile(
-    const struct diag_source *source, const struct policy_names *names, struct diag_list *diag)
+static struct policy *compile_files(struct policy_files *files, const struct policy_names *names,
+    struct diag_list *diag, size_t errors, bool untested)
 {
-    size_t errors = diag_errors(diag);
     struct policy *policy = new_policy();
-    struct compiler compiler = {.policy = policy, .arena = policy->arena, .diag = diag, .names = names};
+    struct compiler compiler = {
+        .policy = policy, .arena = policy->arena, .diag = diag, .names = names, .untested = untested};
+    struct keyword_context context = {.arena = policy->arena, .diag = diag};
     struct arena *tree = arena_new();
-    const struct yaml_node *root = yaml_read(tree, source, diag);
-    if (root != NULL)
-        compile_tree(&compiler, root, errors);
-    policy->settings.version = version_of(policy->arena, source->text);
+    const struct yaml_node *root = read_tree(&context, tree, files);
+    if (root != NULL) {
+        struct parsed_policy parsed;
+        parse_policy(&context, root, &parsed);
+        if (!files->incomplete) /* otherwise names of files that are missing would seem unknown */
+            compile_tree(&compiler, &parsed, errors);
+    }
+    policy->settings.version = policy_files_version(policy->arena, files);
     if (policy->settings.version == NULL) {
-        struct diag_place place = {.source = source};
-        diag_add(diag, DIAG_ERROR, &place, NULL, "the SHA-256 of the file can't be computed");
+        struct diag_place place = {.source = files->whole};
+        diag_add(diag, DIAG_ERROR, &place, NULL, "the SHA-256 of the policy can't be computed");
     }
     arena_free(tree);
     if (root != NULL && diag_errors(diag) == errors)
@@ -73,11 +81,36 @@ struct policy *policy_compile(
     return NULL;
 }
 
+struct policy *policy_compile(
+    const struct diag_source *source, const struct policy_names *names, struct diag_list *diag)
+{
+    struct policy_files files = {.whole = source, .items = &source, .count = 1};
+    return compile_files(&files, names, diag, diag_errors(diag), false);
+}
+
+static struct policy *load(const char *path, const struct policy_names *names, struct diag_list *diag,
+    const struct diag_place *referrer, bool untested)
+{
+    struct policy_files files;
+    struct policy *policy = NULL;
+    struct arena *arena = arena_new();
+    size_t errors = diag_errors(diag);
+    if (policy_files_read(arena, diag, path, referrer, &files))
+        policy = compile_files(&files, names, diag, errors, untested);
+    arena_free(arena);
+    return policy;
+}
+
 struct policy *policy_load(const char *path, const struct policy_names *names, struct diag_list *diag,
     const struct diag_place *referrer)
 {
-    const struct diag_source *source = diag_read_file(diag, path, FILE_SIZE_MAXIMUM, referrer);
-    return source == NULL ? NULL : policy_compile(source, names, diag);
+    return load(path, names, diag, referrer, false);
+}
+
+struct policy *policy_load_untested(const char *path, const struct policy_names *names,
+    struct diag_list *diag, const struct diag_place *referrer)
+{
+    return load(path, names, diag, referrer, true);
 }
 
 struct policy *policy_retain(struct policy *policy)
@@ -111,4 +144,9 @@ const struct policy_settings *policy_settings(const struct policy *policy)
 void policy_print_reference(struct buffer *out)
 {
     parse_print_reference(out);
+}
+
+void policy_print_schema(struct buffer *out)
+{
+    parse_print_schema(out);
 }

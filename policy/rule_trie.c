@@ -34,8 +34,8 @@ struct node {
     uint32_t shapes;      /* first of its shapes, 0 = none */
     uint32_t first_child; /* any kind */
     uint32_t next_sibling;
-    uint32_t literals; /* number of literal children */
-    unsigned verbs;    /* of all rules here and below */
+    uint32_t literals;       /* number of literal children */
+    struct rule_scope scope; /* of all rules here and below, put together */
     uint32_t parent;
     uint32_t hash; /* of the edge from parent, as in the table */
     struct pattern_level edge;
@@ -200,16 +200,22 @@ static uint32_t add_child(struct rule_trie *trie, uint32_t parent, const struct 
     return child;
 }
 
+static void widen(struct rule_scope *all, struct rule_scope one)
+{
+    all->verbs |= one.verbs;
+    all->groups |= one.groups;
+}
+
 void rule_trie_add(struct rule_trie *trie, const struct policy_rule *rule, const struct pattern *pattern,
-    bool except, unsigned verbs)
+    bool except, struct rule_scope scope)
 {
     uint32_t at = 0;
     assert(!trie->finished && pattern->count <= PATTERN_LEVELS_MAXIMUM);
-    trie->nodes[at].verbs |= verbs;
+    widen(&trie->nodes[at].scope, scope);
     for (size_t i = 0; i < pattern->count; i++) {
         uint32_t child = find_child(trie, at, &pattern->levels[i]);
         at = child != NO_NODE ? child : add_child(trie, at, &pattern->levels[i]);
-        trie->nodes[at].verbs |= verbs;
+        widen(&trie->nodes[at].scope, scope);
     }
     if (pattern->count > trie->depth)
         trie->depth = pattern->count;
@@ -353,7 +359,7 @@ static void match_node(const struct match_walk *walk, uint32_t at, size_t depth,
     const struct node *node = &trie->nodes[at];
     bool dollar = depth == 0 && level_has_dollar(&walk->region->levels[0]);
 
-    if ((node->verbs & walk->verbs) == 0)
+    if ((node->scope.verbs & walk->verbs) == 0)
         return;
     if (node->many.count > 0 && !dollar)
         add_hit(walk->hits, &node->many, unknown);
@@ -395,7 +401,7 @@ struct overlap_walk {
     const struct rule_trie *trie;
     const struct view *values;
     const struct region *region;
-    unsigned verbs;
+    struct rule_scope scope;
     rule_trie_visit *visit;
     void *context;
 };
@@ -457,7 +463,7 @@ static bool overlap_node(const struct overlap_walk *walk, uint32_t at, size_t de
     bool dollar = depth == 0 && region->count > 0 && level_has_dollar(&region->levels[0]);
     bool complete = depth == region->count || (region->multi && depth > region->count);
 
-    if ((node->verbs & walk->verbs) == 0)
+    if ((node->scope.verbs & walk->scope.verbs) == 0 || (node->scope.groups & walk->scope.groups) == 0)
         return true;
     if (node->many.count > 0 && !dollar && !walk->visit(walk->context, &node->many, unknown))
         return false;
@@ -468,10 +474,10 @@ static bool overlap_node(const struct overlap_walk *walk, uint32_t at, size_t de
     return overlap_children(walk, at, depth, unknown);
 }
 
-void rule_trie_overlap(const struct rule_trie *trie, unsigned verbs, const struct view *values,
+void rule_trie_overlap(const struct rule_trie *trie, struct rule_scope scope, const struct view *values,
     const struct region *region, rule_trie_visit *visit, void *context)
 {
     assert(trie->finished);
-    const struct overlap_walk walk = {trie, values, region, verbs, visit, context};
+    const struct overlap_walk walk = {trie, values, region, scope, visit, context};
     overlap_node(&walk, 0, 0, false);
 }

@@ -38,9 +38,13 @@ struct rule_hits {
 };
 
 struct rule_trie *rule_trie_new(struct arena *arena); /* lives in the arena */
-/* verbs: bits of the rule's own that walks are asked for. */
+/* Whom a rule is about, in one word: of two that have no bit in common, neither concerns the other. */
+struct rule_scope {
+    unsigned verbs;  /* bits of the rule's own that walks are asked for */
+    uint64_t groups; /* group_sets_fold() */
+};
 void rule_trie_add(struct rule_trie *trie, const struct policy_rule *rule, const struct pattern *pattern,
-    bool except, unsigned verbs);
+    bool except, struct rule_scope scope);
 /* Makes it ready for the functions below; frees what only building needs. */
 void rule_trie_finish(struct rule_trie *trie);
 /* Levels of the deepest pattern, '#' not counted. */
@@ -54,10 +58,11 @@ void rule_trie_match(const struct rule_trie *trie, unsigned verbs, const struct 
     const struct region *region, size_t count, struct rule_hits *hits);
 void rule_hits_release(struct rule_hits *hits);
 
-/* Calls visit for all such terminals whose pattern has a topic in common with region, until it returns false.
- */
+/* Calls visit for all such terminals whose pattern has a topic in common with region, until it returns false;
+ * where no rule is about any of scope.groups it does not look, so that a filter like # does not cost what all
+ * others may. */
 typedef bool rule_trie_visit(void *context, const struct rule_terminal *terminal, bool unknown);
-void rule_trie_overlap(const struct rule_trie *trie, unsigned verbs, const struct view *values,
+void rule_trie_overlap(const struct rule_trie *trie, struct rule_scope scope, const struct view *values,
     const struct region *region, rule_trie_visit *visit, void *context);
 
 #endif

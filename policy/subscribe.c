@@ -9,13 +9,6 @@
 #include "base/topic.h"
 #include "policy/compiled.h"
 
-/* Regions that are looked at because of an except: inside another. Beyond, the answer is "filter", which is
- * always safe: deliveries are decided one by one. */
-#define REGIONS_MAXIMUM 128
-#define REGION_DEPTH_MAXIMUM 12
-/* And what a client's SUBSCRIBE may cost where thousands of excepts have to be looked at for each of them. */
-#define INTERSECTIONS_MAXIMUM 16384
-
 struct filter_except {
     const struct policy_rule *rule;
     const struct pattern *pattern;
@@ -39,6 +32,11 @@ struct judge {
 static bool rule_concerns_delivery(const struct judge *judge, const struct policy_rule *rule)
 {
     return (rule->verbs & VERB_RECEIVE) != 0 && rule_applies(judge->policy, rule, judge->subject->groups);
+}
+
+static struct rule_scope scope_of(const struct judge *judge, unsigned verbs)
+{
+    return (struct rule_scope){verbs, group_sets_fold(judge->subject->groups, judge->policy->group_words)};
 }
 
 /* ---- witnesses ---- */
@@ -205,7 +203,7 @@ static bool region_answers(
     const struct level_fill fill = {judge->subject->values, &judge->arena};
     struct region inner;
 
-    if (depth > REGION_DEPTH_MAXIMUM || judge->regions_left == 0)
+    if (depth > SUBSCRIBE_REGION_DEPTH_MAXIMUM || judge->regions_left == 0)
         return false;
     judge->regions_left--;
     struct finding finding = judge_region(judge, region);
@@ -227,8 +225,8 @@ static bool region_answers(
 /* Asked of the filter itself; no is always safe. */
 static bool filter_answers(struct judge *judge, enum question question)
 {
-    judge->regions_left = REGIONS_MAXIMUM;
-    judge->intersections_left = INTERSECTIONS_MAXIMUM;
+    judge->regions_left = SUBSCRIBE_REGIONS_MAXIMUM;
+    judge->intersections_left = SUBSCRIBE_INTERSECTIONS_MAXIMUM;
     return region_answers(judge, judge->region, question, 0);
 }
 
@@ -310,8 +308,8 @@ static void grant(struct judge *judge, const struct finding *found, bool uncover
 static bool judge_uncovered(struct judge *judge, uint8_t *qos, struct policy_subscribe_verdict *verdict)
 {
     struct reach reach = {.judge = judge};
-    rule_trie_overlap(
-        judge->policy->trie, VERB_RECEIVE, judge->subject->values, judge->region, visit_reach, &reach);
+    rule_trie_overlap(judge->policy->trie, scope_of(judge, VERB_SUBSCRIBE), judge->subject->values,
+        judge->region, visit_reach, &reach);
     *qos = reach.qos;
     if (!reach.any && reach.without_feature != NULL)
         refuse_feature(verdict, reach.without_feature);
@@ -332,7 +330,8 @@ static void judge_filter(struct judge *judge, struct policy_subscribe_verdict *v
     bool refused = uncovered && !judge_uncovered(judge, &qos, verdict);
     if (refused && !found.denied)
         return;
-    rule_trie_overlap(trie, VERB_RECEIVE, judge->subject->values, judge->region, visit_overlap, judge);
+    rule_trie_overlap(
+        trie, scope_of(judge, VERB_RECEIVE), judge->subject->values, judge->region, visit_overlap, judge);
     if (found.denied && filter_answers(judge, ALL_DENIED))
         refuse(verdict, REASON_denied_by_rule, found.deny);
     else if (!refused)

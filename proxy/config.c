@@ -4,6 +4,8 @@
  * is a row of a table. */
 #include "proxy/config.h"
 
+#include <sys/un.h>
+
 #include "base/log.h"
 #include "base/number.h"
 #include "proxy/config_build.h"
@@ -40,7 +42,7 @@ static int set_workers(struct keyword_context *context, const struct keyword *ke
         CONFIG_WORKERS_MAX, VIEW_ARGS(node->text));
 }
 
-/* cas, password_files: a mapping whose keys are names. Reads into an array; NULL after an error. */
+/* cas, password_files, jwks: a mapping whose keys are names. Reads into an array; NULL after an error. */
 static struct config_named_file *read_named_files(
     struct keyword_context *context, const struct keyword *keyword, const struct yaml_node *node)
 {
@@ -81,6 +83,15 @@ static int set_password_files(struct keyword_context *context, const struct keyw
     return config->password_files == NULL ? -1 : 0;
 }
 
+static int set_jwks(struct keyword_context *context, const struct keyword *keyword, void *target,
+    const struct yaml_node *node)
+{
+    struct config *config = &((struct config_builder *)target)->config;
+    config->jwks = read_named_files(context, keyword, node);
+    config->jwks_count = config->jwks == NULL ? 0 : node->count;
+    return config->jwks == NULL ? -1 : 0;
+}
+
 #define CONFIG(field) offsetof(struct config_builder, config.field)
 
 static const struct keyword_choice log_levels[] = {{"debug", LOG_DEBUG, false, NULL},
@@ -115,6 +126,70 @@ static const struct keyword limits_table[] = {
         .minimum = 1,
         .maximum = UINT16_MAX,
         .help = "Topic filters in one SUBSCRIBE or UNSUBSCRIBE."},
+    {.name = "password_checks",
+        .set = keyword_set_number,
+        .offset = CONFIG(limit_password_checks),
+        .default_text = "2",
+        .minimum = 1,
+        .maximum = 256,
+        .help = "Passwords that are checked at the same time, each by a thread of its own. Others wait."},
+    {.name = "password_memory",
+        .set = keyword_set_size,
+        .offset = CONFIG(limit_password_memory),
+        .default_text = "512MiB",
+        .minimum = 1 << 20,
+        .maximum = (uint64_t)64 << 30,
+        .help = "Memory that these checks may take together. A password file with an Argon2id hash that "
+                "needs more "
+                "than its share (this by `password_checks`) is refused."},
+    {.name = "login_failures_per_address",
+        .set = keyword_set_number,
+        .offset = CONFIG(limit_login_failures_per_address),
+        .default_text = "20",
+        .maximum = UINT32_MAX,
+        .help =
+            "Wrong passwords from one address (of IPv6: from one /64 network) within `login_window`; after "
+            "them nothing from it is checked until the window is over. 0: any number."},
+    {.name = "login_failures_per_name",
+        .set = keyword_set_number,
+        .offset = CONFIG(limit_login_failures_per_name),
+        .default_text = "100",
+        .maximum = UINT32_MAX,
+        .help = "The same for one user name, from wherever. It also keeps out who owns the name, until the "
+                "window is over. 0: any number."},
+    {.name = "login_window",
+        .set = keyword_set_duration_ms,
+        .offset = CONFIG(login_window_ms),
+        .default_text = "1m",
+        .minimum = 1000,
+        .maximum = 24 * MS_HOUR,
+        .help = "How long failed logins count, from the first one on."},
+    {0},
+};
+
+/* A path that a socket can have. */
+static int set_socket(struct keyword_context *context, const struct keyword *keyword, void *target,
+    const struct yaml_node *node)
+{
+    const struct config_path *path = &((const struct config_builder *)target)->config.control_socket;
+    if (config_set_path(context, keyword, target, node) != 0)
+        return -1;
+    if (strlen(path->path) < sizeof(((struct sockaddr_un *)NULL)->sun_path))
+        return 0;
+    return keyword_error(context, node, "such as /run/mqward/control.sock",
+        "%s: the path of a socket has at most %zu bytes, '%s' has %zu", keyword->name,
+        sizeof(((struct sockaddr_un *)NULL)->sun_path) - 1, path->path, strlen(path->path));
+}
+
+static const struct keyword control_table[] = {
+    {.name = "socket",
+        .set = set_socket,
+        .offset = CONFIG(control_socket),
+        .flags = KEYWORD_REQUIRED,
+        .value = "path",
+        .example = "/run/mqward/control.sock",
+        .help = "A Unix socket of mode 0600; its folder must be there, and nobody else may be able to write "
+                "to it."},
     {0},
 };
 
@@ -153,6 +228,28 @@ static int set_strict(struct keyword_context *context, const struct keyword *key
     return 0;
 }
 
+static const char in_policy[] = "it belongs in the policy, a file of its own that 'policy' names";
+
+/* Of the policy, and of brokers' files. */
+static const struct keyword_foreign foreign_keys[] = {
+    {"identity", in_policy, NULL},
+    {"groups", in_policy, NULL},
+    {"rules", in_policy, NULL},
+    {"checks", in_policy, NULL},
+    {"tests", in_policy, NULL},
+    {"mode", in_policy, NULL},
+    {"client_id", in_policy, NULL},
+    {"on_deny", in_policy, NULL},
+    {"listener", "write 'listeners', a list", "listeners"},
+    {"port", "write 'listeners: [{address: 0.0.0.0:8883, ...}]'", NULL},
+    {"broker", "write 'upstreams: [{name: main, address: 127.0.0.1:1883}]'", "upstreams"},
+    {"brokers", "write 'upstreams: [{name: main, address: 127.0.0.1:1883}]'", "upstreams"},
+    {"allow_anonymous", "the policy says so, with '- anonymous: {}' under 'identity'", NULL},
+    {"password_file", "write 'password_files: {users: users.passwd}'", NULL},
+    {"acl_file", "its rules are written into the policy", NULL},
+    {0},
+};
+
 static const struct keyword config_table[] = {
     {.name = "version",
         .set = set_version,
@@ -173,18 +270,18 @@ static const struct keyword config_table[] = {
         .offset = CONFIG(policy),
         .flags = KEYWORD_REQUIRED,
         .value = "path",
-        .help = "The policy: who may do what."},
+        .help = "The policy: who may do what. A file, or a folder whose `*.yaml` files are one policy."},
     {.name = "listeners",
         .set = config_set_listeners,
         .flags = KEYWORD_REQUIRED,
         .members = config_listener_table,
-        .value = "list of mappings",
+        .shape = KEYWORD_LIST,
         .help = "Where clients connect; at least one."},
     {.name = "upstreams",
         .set = config_set_upstreams,
         .flags = KEYWORD_REQUIRED,
         .members = config_upstream_table,
-        .value = "list of mappings",
+        .shape = KEYWORD_LIST,
         .help = "Brokers; at least one."},
     {.name = "cas",
         .set = set_cas,
@@ -193,7 +290,13 @@ static const struct keyword config_table[] = {
     {.name = "password_files",
         .set = set_password_files,
         .value = "mapping of names to paths",
-        .help = "Password files, as `mosquitto_passwd` writes them, under the names that the policy uses."},
+        .help = "Password files, as `mosquitto_passwd` writes them (see Passwords), under the names that the "
+                "policy uses."},
+    {.name = "jwks",
+        .set = set_jwks,
+        .value = "mapping of names to paths",
+        .help = "JSON Web Key Sets (RFC 7517), as identity providers publish them, under the names that the "
+                "policy uses for tokens."},
     {.name = "audit",
         .set = config_set_audit,
         .offset = CONFIG(audit),
@@ -201,6 +304,11 @@ static const struct keyword config_table[] = {
         .members = config_audit_table,
         .value = "mapping",
         .help = "The audit trail."},
+    {.name = "control",
+        .set = keyword_set_mapping,
+        .members = control_table,
+        .shape = KEYWORD_MAPPING,
+        .help = "Where `mqward reload` and `mqward bans` reach the running mqward. Without it, nowhere."},
     {.name = "log",
         .set = keyword_set_mapping,
         .default_text = "{}",
@@ -225,7 +333,7 @@ static const struct keyword config_table[] = {
         .help =
             "How long a stop (SIGTERM, SIGINT) waits for what is under way to be sent. Sinks then have two "
             "seconds more to confirm; the journal keeps the rest."},
-    {0},
+    {.foreign = foreign_keys},
 };
 
 /* References */

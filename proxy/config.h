@@ -27,7 +27,7 @@ struct config_address {
     struct diag_place place;
 };
 
-/* A named file of cas: or password_files:. */
+/* A named file of cas:, password_files: or jwks:. */
 struct config_named_file {
     const char *name;
     struct config_path file;
@@ -52,6 +52,9 @@ struct config_listener_tls {
     enum config_client_certificate client_certificate;
     const struct config_named_file **client_cas;
     size_t client_ca_count;
+    struct config_path *crls;
+    size_t crl_count;
+    int crl_check_chain; /* every certificate of the chain, not the client's alone */
     struct config_sni *sni;
     size_t sni_count;
 };
@@ -121,9 +124,14 @@ struct config {
     size_t ca_count;
     struct config_named_file *password_files;
     size_t password_file_count;
+    struct config_named_file *jwks;
+    size_t jwks_count;
     struct config_audit audit;
-    int log_level, log_format; /* enum log_level, enum log_format */
-    uint64_t limit_filters;
+    struct config_path control_socket; /* path NULL: none */
+    int log_level, log_format;         /* enum log_level, enum log_format */
+    uint64_t limit_filters, limit_password_checks, limit_password_memory;
+    uint64_t limit_login_failures_per_address, limit_login_failures_per_name,
+        login_window_ms; /* 0: any number */
     bool refuse_control_characters;
     uint64_t drain_ms;
 };

@@ -290,7 +290,7 @@ const struct keyword config_audit_table[] = {
     {.name = "sinks",
         .set = config_set_sinks,
         .members = sink_table,
-        .value = "list of mappings",
+        .shape = KEYWORD_LIST,
         .help = "Where events are sent. Without a sink the journal is all there is."},
     {0},
 };

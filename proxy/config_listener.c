@@ -103,6 +103,36 @@ static int set_client_cas(struct keyword_context *context, const struct keyword 
     return 0;
 }
 
+/* A path or a list of paths. */
+static int set_crls(struct keyword_context *context, const struct keyword *keyword, void *target,
+    const struct yaml_node *node)
+{
+    struct config_listener_tls *tls = (void *)((char *)target + keyword->offset);
+    size_t count = node->kind == YAML_SEQUENCE ? node->count : 1;
+    const struct keyword path = {.name = keyword->name};
+    int result = 0;
+
+    if (count == 0)
+        return keyword_error(context, node, NULL, "%s: the list is empty", keyword->name);
+    if (count > CONFIG_LIST_MAX)
+        return keyword_error(context, node, NULL, "%s: more than %d files", keyword->name, CONFIG_LIST_MAX);
+    tls->crls = arena_calloc(context->arena, count, sizeof(*tls->crls));
+    for (const struct yaml_node *item = node->kind == YAML_SEQUENCE ? node->first : node; item != NULL;
+         item = node->kind == YAML_SEQUENCE ? item->next : NULL) {
+        if (config_set_path(context, &path, &tls->crls[tls->crl_count], item) == 0)
+            tls->crl_count++;
+        else
+            result = -1;
+    }
+    return result;
+}
+
+static const struct keyword_choice crl_checks[] = {
+    {"leaf", false, false, "the client's own certificate."},
+    {"chain", true, false, "every certificate of its chain, the trusted CA's included."},
+    {0},
+};
+
 static const struct keyword_choice min_versions[] = {
     {"1.2", 0x0303, false, NULL}, {"1.3", 0x0304, false, NULL}, {0}};
 
@@ -155,10 +185,22 @@ static const struct keyword listener_tls_table[] = {
         .help =
             "CAs that client certificates are verified against. Goes with `client_certificate: optional` or "
             "`required`."},
+    {.name = "crl",
+        .set = set_crls,
+        .value = "path or list of paths",
+        .help = "Certificate revocation lists (PEM or DER) of the client CAs. With them, a client is refused "
+                "whose certificate is on the list of its issuer, and also one whose issuer has no list here "
+                "or an expired one."},
+    {.name = "crl_check",
+        .set = keyword_set_choice,
+        .offset = offsetof(struct config_listener_tls, crl_check_chain),
+        .default_text = "leaf",
+        .choices = crl_checks,
+        .help = "Which certificates are looked up in the revocation lists."},
     {.name = "sni",
         .set = set_sni,
         .members = sni_table,
-        .value = "list of mappings",
+        .shape = KEYWORD_LIST,
         .help =
             "Further certificates, chosen by the server name that the client asks for. Without a match the "
             "listener's own certificate is used."},
@@ -177,6 +219,15 @@ static void check_client_certificate(
         diag_add(context->diag, DIAG_ERROR, &ca->key_place,
             "add 'client_certificate: required' or 'optional'",
             "client_ca has no effect while client_certificate is none");
+    const struct yaml_node *crl = config_find_member(node, "crl");
+    const struct yaml_node *check = config_find_member(node, "crl_check");
+    if (crl != NULL && ca == NULL)
+        diag_add(context->diag, DIAG_ERROR, &crl->key_place,
+            "add 'client_certificate: required' or 'optional', and client_ca",
+            "crl has no effect without client certificates");
+    if (check != NULL && crl == NULL)
+        diag_add(context->diag, DIAG_ERROR, &check->key_place, "name the revocation lists with 'crl'",
+            "crl_check has no effect without crl");
 }
 
 static void check_ciphers(

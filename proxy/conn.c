@@ -108,6 +108,7 @@ void conn_update_reading(struct conn *conn)
 struct session_output conn_output_begin(struct conn *conn)
 {
     assert(buffer_length(&conn->worker->to_client) == 0 && buffer_length(&conn->worker->to_broker) == 0);
+    conn->worker->now_ns = 0;
     return (struct session_output){
         .to_client = &conn->worker->to_client, .to_broker = &conn->worker->to_broker};
 }
@@ -128,6 +129,8 @@ void conn_carry_out(struct conn *conn, struct session_output *output)
         buffer_clear(output->to_broker);
         conn_open_broker(conn);
     }
+    if (output->check_password != NULL)
+        conn_check_password(conn, output->check_password);
     send_buffer(&conn->broker, output->to_broker);
     send_buffer(&conn->client, output->to_client);
     if (output->close)
@@ -220,7 +223,7 @@ static size_t take_packets(struct conn *conn, struct conn_side *from, struct vie
 
     from->waiting = false;
     from->wanted = 0;
-    while (taken < input.length && !output.close && !output.open_broker) {
+    while (taken < input.length && !output.close && !output.open_broker && output.check_password == NULL) {
         enum mqtt_result result = next_packet(conn, from, view_skip(input, taken), &frame, &error);
 
         if (result == MQTT_MORE) {
@@ -236,7 +239,7 @@ static size_t take_packets(struct conn *conn, struct conn_side *from, struct vie
         take_packet(conn, from, &frame, &span, &output);
         taken += frame.bytes.length;
     }
-    if (output.open_broker && taken < input.length)
+    if ((output.open_broker || output.check_password != NULL) && taken < input.length)
         from->waiting = true;
     if (other_side(conn, from)->stream != NULL) /* the last span, behind what was queued packet by packet */
         stream_write(other_side(conn, from)->stream, view_of(span.start, span.length));

@@ -15,6 +15,11 @@ struct service;
 void conn_accept(struct worker *worker, struct service *service, int fd, const struct sockaddr *address);
 /* The proxy stops: tells the client as its version can, and closes. */
 void conn_stop(struct conn *conn);
+/* The worker has another snapshot: the connection is bound to it now, or as soon as a handshake or a CONNECT
+ * that is under way is done. */
+void conn_rebind(struct conn *conn);
+/* A ban has begun: ends the connection if it is its client's. */
+void conn_enforce_bans(struct conn *conn);
 /* The audit has room again. */
 void conn_resume(struct conn *conn);
 /* Only from the worker's reaper, never from a callback of the connection. */

@@ -25,8 +25,17 @@
  * last answer. */
 #define CONN_LINGER_MS 2000
 
-/* HANDSHAKE -> CONNECT -> DIAL -> CONNACK -> OPEN; any -> CLOSING -> DEAD. */
-enum conn_phase { CONN_HANDSHAKE, CONN_CONNECT, CONN_DIAL, CONN_CONNACK, CONN_OPEN, CONN_CLOSING, CONN_DEAD };
+/* HANDSHAKE -> CONNECT -> (IDENTIFY ->) DIAL -> CONNACK -> OPEN; any -> CLOSING -> DEAD. */
+enum conn_phase {
+    CONN_HANDSHAKE,
+    CONN_CONNECT,
+    CONN_IDENTIFY, /* the password is being checked */
+    CONN_DIAL,
+    CONN_CONNACK,
+    CONN_OPEN,
+    CONN_CLOSING,
+    CONN_DEAD
+};
 
 struct conn_side {
     struct stream *stream;
@@ -40,23 +49,29 @@ struct conn_side {
 };
 
 struct dial;
+struct rate_set;
 struct tls_peer;
 
 struct conn {
     uint32_t magic;
     enum conn_phase phase;
     struct worker *worker;
+    struct snapshot *snapshot; /* that service belongs to; one reference */
     struct service *service;
     struct conn *previous, *next, *next_reaped;
     struct session *session; /* NULL before the handshake is done */
     struct session_peer peer;
     struct tls_peer *tls_peer;
     struct registry_session *claim;
+    struct rate_set *rates; /* what checks count; NULL: nothing */
     struct conn_side client, broker;
     struct dial *dial;
+    struct password_job *password_job;
     struct buffer connect_packet; /* for the broker, until there is a stream to it */
     struct event timer;
-    uint64_t timer_at; /* monotonic ms for which it is set, 0: not set */
+    uint64_t expires_s;          /* for which expiry_deadline_ms was found; 0: it is to be found */
+    uint64_t expiry_deadline_ms; /* monotonic */
+    uint64_t timer_at;           /* monotonic ms for which it is set, 0: not set */
     uint64_t started_ms, phase_deadline_ms, client_seen_ms, seen_ms;
     uint64_t unanswered_since_ms; /* OPEN: the client is not read because the broker owes answers; 0: it is */
     bool audit_waiting;
@@ -79,7 +94,27 @@ void conn_set_phase(struct conn *conn, enum conn_phase phase, uint64_t timeout_m
 void conn_schedule(struct conn *conn);
 void conn_on_timer(evutil_socket_t fd, short what, void *argument);
 
+/* conn_ban.c: hooks of the session */
+bool conn_count_denial(void *context, const struct session_party *party, const struct policy_repeat *repeat);
+void conn_begin_ban(void *context, const struct session_ban *ban);
+uint64_t conn_ban_left(void *context, const struct session_party *party, bool ordered);
+
+/* conn_rates.c: hooks of the session */
+void conn_hold_rates(void *context, const struct policy *policy, const struct policy_subject *subject);
+struct session_rates conn_count(void *context, enum session_counted counted, uint64_t checks, uint64_t bytes);
+
+/* conn_password.c */
+void conn_check_password(struct conn *conn, const struct session_password_check *check);
+
+/* conn_rebind.c */
+/* Fills in what the session is told of the peer. */
+void conn_describe_peer(struct conn *conn);
+/* Binds the connection to the snapshot in force, if it is not and this is a moment for it. */
+void conn_bind(struct conn *conn);
+
 /* conn_life.c */
+/* After whatever happened to a connection: what follows from its phase. */
+void conn_after_event(struct conn *conn);
 void conn_open_broker(struct conn *conn);
 /* The broker has closed the connection without a word: why, as far as can be known. */
 enum reason conn_broker_closed(const struct conn *conn);

@@ -15,6 +15,9 @@
 #include "base/memory.h"
 #include "proxy/conn_internal.h"
 #include "proxy/dial.h"
+#include "proxy/logins.h"
+#include "proxy/password_pool.h"
+#include "proxy/rates.h"
 #include "proxy/tls.h"
 
 static void on_client(struct stream *stream, enum stream_event event, void *argument);
@@ -51,9 +54,9 @@ static void hook_audit(void *context, const struct audit_event *event)
     worker_audit(((struct conn *)context)->worker, event);
 }
 
-static enum reason hook_password(void *context, const char *file, struct view name, struct view password)
+static uint64_t hook_password_tag(void *context, const char *file, struct view name)
 {
-    return snapshot_check_password(((struct conn *)context)->worker->snapshot, file, name, password);
+    return snapshot_password_tag(((struct conn *)context)->snapshot, file, name);
 }
 
 static enum reason hook_claim(
@@ -63,43 +66,20 @@ static enum reason hook_claim(
 
     if (!proven)
         return registry_session_check(
-            conn->worker->registry, conn->service->upstream, identity, client_id, limit);
+            conn->worker->registry, conn->service->upstream_scope, identity, client_id, limit);
     return registry_session_claim(
-        conn->worker->registry, conn->service->upstream, identity, client_id, limit, &conn->claim);
+        conn->worker->registry, conn->service->upstream_scope, identity, client_id, limit, &conn->claim);
 }
 
 /* ---- accepting ---- */
 
-static void describe_peer(struct conn *conn)
-{
-    const struct tls_peer *tls = conn->tls_peer;
-
-    conn->peer.session_id = view_of_string(conn->session_id);
-    conn->peer.address = view_of_string(conn->address);
-    conn->peer.tls = tls != NULL;
-    if (tls == NULL)
-        return;
-    conn->peer.tls_resumed = tls->resumed;
-    conn->peer.tls_version = view_of_string(tls->version);
-    conn->peer.tls_cipher = view_of_string(tls->cipher);
-    conn->peer.tls_server_name = view_of_string(tls->server_name);
-    conn->peer.tls_subject = view_of_string(tls->subject);
-    conn->peer.tls_issuer = view_of_string(tls->issuer);
-    conn->peer.tls_serial = view_of_string(tls->serial);
-    conn->peer.tls_fingerprint = view_of_string(tls->fingerprint);
-    conn->peer.has_certificate = tls->has_certificate;
-    conn->peer.certificate_cas = tls->cas;
-    conn->peer.certificate_ca_count = tls->ca_count;
-    conn->peer.certificate_values = tls->values;
-    conn->peer.certificate_value_count = tls->value_count;
-}
-
 /* The handshake is done, or there is none: CONNECT is due. */
 static void await_connect(struct conn *conn)
 {
-    const struct session_hooks hooks = {hook_audit, hook_password, hook_claim, conn};
+    const struct session_hooks hooks = {hook_audit, hook_password_tag, hook_claim, conn_count_denial,
+        conn_begin_ban, conn_ban_left, conn_hold_rates, conn_count, conn};
 
-    describe_peer(conn);
+    conn_describe_peer(conn);
     conn->session = session_new(&conn->service->session, &conn->peer, &hooks);
     conn_set_phase(conn, CONN_CONNECT, conn->service->listener->timeout_connect_ms);
     conn_schedule(conn);
@@ -146,17 +126,18 @@ static void note_address(struct conn *conn, const struct sockaddr *address)
 static bool admit(struct conn *conn)
 {
     const struct config_listener *listener = conn->service->listener;
-    uint64_t open = atomic_fetch_add_explicit(&conn->service->connections, 1, memory_order_relaxed) + 1;
+    uint64_t open =
+        atomic_fetch_add_explicit(&conn->service->listener_scope->connections, 1, memory_order_relaxed) + 1;
     enum reason reason = REASON_none;
 
     if (listener->limit_connections != 0 && open > listener->limit_connections)
         reason = REASON_connection_limit;
-    else if (!registry_address_add(conn->worker->registry, conn->service, view_of_string(conn->address),
-                 listener->limit_connections_per_address))
+    else if (!registry_address_add(conn->worker->registry, conn->service->listener_scope,
+                 view_of_string(conn->address), listener->limit_connections_per_address))
         reason = REASON_address_limit;
     if (reason == REASON_none)
         return true;
-    atomic_fetch_sub_explicit(&conn->service->connections, 1, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&conn->service->listener_scope->connections, 1, memory_order_relaxed);
     audit_event_of(conn, AUDIT_rate_limited, reason, NULL);
     return false;
 }
@@ -169,6 +150,7 @@ void conn_accept(struct worker *worker, struct service *service, int fd, const s
 
     conn->magic = CONN_MAGIC;
     conn->worker = worker;
+    conn->snapshot = snapshot_retain(worker->snapshot);
     conn->service = service;
     conn->started_ms = conn->seen_ms = conn->client_seen_ms = clock_monotonic_ms();
     note_address(conn, address);
@@ -177,6 +159,7 @@ void conn_accept(struct worker *worker, struct service *service, int fd, const s
     if ((service->tls != NULL && ssl == NULL) || !admit(conn)) {
         SSL_free(ssl);
         close(fd);
+        snapshot_release(conn->snapshot);
         free(conn);
         return;
     }
@@ -241,12 +224,13 @@ void conn_open_broker(struct conn *conn)
 
 /* ---- events ---- */
 
-static void after_event(struct conn *conn)
+void conn_after_event(struct conn *conn)
 {
     if (conn->phase == CONN_CONNACK && session_is_open(conn->session)) {
         conn_set_phase(conn, CONN_OPEN, 0);
         conn->client_seen_ms = clock_monotonic_ms(); /* until now it had to be silent */
     }
+    conn_bind(conn);
     if (conn->phase == CONN_CLOSING)
         conn_check_done(conn);
     conn_update_reading(conn);
@@ -273,7 +257,7 @@ static void on_client(struct stream *stream, enum stream_event event, void *argu
         handshake_done(conn);
     else if (event == STREAM_READABLE)
         conn_pump(conn, &conn->client);
-    after_event(conn);
+    conn_after_event(conn);
 }
 
 static void on_broker(struct stream *stream, enum stream_event event, void *argument)
@@ -292,7 +276,7 @@ static void on_broker(struct stream *stream, enum stream_event event, void *argu
         conn_set_phase(conn, CONN_CONNACK, conn->service->upstream->timeout_connack_ms);
     else if (event == STREAM_READABLE)
         conn_pump(conn, &conn->broker);
-    after_event(conn);
+    conn_after_event(conn);
 }
 
 void conn_resume(struct conn *conn)
@@ -332,7 +316,7 @@ void conn_abort(struct conn *conn, enum reason reason)
 void conn_stop(struct conn *conn)
 {
     conn_abort(conn, REASON_server_shutdown);
-    after_event(conn);
+    conn_after_event(conn);
 }
 
 static void audit_end(struct conn *conn, enum reason reason)
@@ -359,6 +343,8 @@ void conn_close(struct conn *conn, enum reason reason)
     conn_set_phase(conn, CONN_CLOSING, CONN_LINGER_MS);
     dial_free(conn->dial);
     conn->dial = NULL;
+    password_job_cancel(conn->password_job);
+    conn->password_job = NULL;
     registry_session_release(conn->worker->registry, conn->claim);
     conn->claim = NULL;
     stream_shutdown(conn->client.stream);
@@ -404,11 +390,18 @@ void conn_free(struct conn *conn)
     if (conn->next != NULL)
         conn->next->previous = conn->previous;
     conn->worker->conn_count--;
-    atomic_fetch_sub_explicit(&conn->service->connections, 1, memory_order_relaxed);
-    registry_address_remove(conn->worker->registry, conn->service, view_of_string(conn->address));
+    if (conn->worker->rebind == conn)
+        conn->worker->rebind = conn->next;
+    if (conn->worker->banned == conn)
+        conn->worker->banned = conn->next;
+    atomic_fetch_sub_explicit(&conn->service->listener_scope->connections, 1, memory_order_relaxed);
+    registry_address_remove(
+        conn->worker->registry, conn->service->listener_scope, view_of_string(conn->address));
     registry_session_release(conn->worker->registry, conn->claim);
+    rates_drop(conn->worker->rates, conn->rates, clock_monotonic_ns());
     event_del(&conn->timer);
     dial_free(conn->dial);
+    password_job_cancel(conn->password_job);
     session_free(conn->session);
     stream_free(conn->client.stream);
     stream_free(conn->broker.stream);
@@ -416,6 +409,7 @@ void conn_free(struct conn *conn)
     buffer_release(&conn->client.tail);
     buffer_release(&conn->broker.tail);
     buffer_release(&conn->connect_packet);
+    snapshot_release(conn->snapshot);
     free(conn);
 }
 

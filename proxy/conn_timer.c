@@ -53,12 +53,54 @@ static uint64_t unanswered_deadline(const struct conn *conn)
                : conn->unanswered_since_ms + conn->service->listener->timeout_send_ms;
 }
 
-static uint64_t next_deadline(const struct conn *conn)
+/* A clock that is set meanwhile is noticed this often. */
+#define EXPIRY_LOOK_MS 300000
+
+/* When the client's token or certificate is to be looked at: at its end, as the wall clock says now. */
+static uint64_t expiry_deadline(struct conn *conn)
+{
+    uint64_t expires = conn->phase == CONN_OPEN ? session_expires_s(conn->session) : 0;
+    uint64_t wall, rest;
+
+    if (expires == 0)
+        return 0;
+    if (conn->expires_s != expires) {
+        wall = clock_wall_us() / 1000;
+        rest = expires * 1000 > wall ? expires * 1000 - wall : 0;
+        conn->expires_s = expires;
+        conn->expiry_deadline_ms = clock_monotonic_ms() + (rest < EXPIRY_LOOK_MS ? rest : EXPIRY_LOOK_MS);
+    }
+    return conn->expiry_deadline_ms;
+}
+
+/* The deadline has come: true if the end of the credential has, too. */
+static bool has_expired(struct conn *conn, uint64_t now)
+{
+    uint64_t deadline = expiry_deadline(conn);
+
+    if (deadline == 0 || deadline > now)
+        return false;
+    if (clock_wall_us() / 1000000 >= conn->expires_s)
+        return session_expire(conn->session);
+    conn->expires_s = 0; /* look again later */
+    return false;
+}
+
+/* When a session that was refused messages and fell silent has the audit hear of the last of them. */
+static uint64_t rates_deadline(const struct conn *conn)
+{
+    uint64_t due = conn->phase == CONN_OPEN ? session_rates_due_ns(conn->session) : 0;
+
+    return due == 0 ? 0 : due / 1000000 + 1;
+}
+
+static uint64_t next_deadline(struct conn *conn)
 {
     uint64_t deadline = conn->phase_deadline_ms;
 
     if (conn->phase == CONN_OPEN)
-        deadline = earlier(earlier(deadline, silence_deadline(conn)), unanswered_deadline(conn));
+        deadline = earlier(earlier(deadline, silence_deadline(conn)),
+            earlier(unanswered_deadline(conn), earlier(expiry_deadline(conn), rates_deadline(conn))));
     if (conn->phase < CONN_CLOSING) {
         deadline = earlier(deadline, stall_deadline(conn, &conn->client));
         deadline = earlier(deadline, stall_deadline(conn, &conn->broker));
@@ -86,6 +128,7 @@ void conn_schedule(struct conn *conn)
 static const enum reason phase_timeout[] = {
     [CONN_HANDSHAKE] = REASON_handshake_timeout,
     [CONN_CONNECT] = REASON_connect_timeout,
+    [CONN_IDENTIFY] = REASON_identity_timeout,
     [CONN_DIAL] = REASON_broker_unreachable,
     [CONN_CONNACK] = REASON_broker_timeout,
 };
@@ -122,6 +165,8 @@ void conn_on_timer(evutil_socket_t fd, short what, void *argument)
     (void)fd, (void)what;
     assert(conn->magic == CONN_MAGIC);
     conn->timer_at = 0;
+    if (rates_deadline(conn) != 0 && rates_deadline(conn) <= now)
+        session_rates_tell_due(conn->session, clock_monotonic_ns());
     if (conn->phase == CONN_CLOSING)
         linger(conn, now);
     else if (conn->phase_deadline_ms != 0 && conn->phase_deadline_ms <= now)
@@ -135,6 +180,8 @@ void conn_on_timer(evutil_socket_t fd, short what, void *argument)
         conn_abort(conn, REASON_broker_timeout);
     else if (stall_deadline(conn, &conn->broker) != 0 && stall_deadline(conn, &conn->broker) <= now)
         conn_abort(conn, REASON_broker_timeout);
+    else if (has_expired(conn, now))
+        conn_abort(conn, REASON_credential_expired);
     if (conn->phase != CONN_DEAD)
         conn_schedule(conn);
 }

@@ -4,7 +4,9 @@
 
 #include <assert.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/hash.h"
 #include "base/memory.h"
@@ -31,6 +33,7 @@ struct table {
 struct registry {
     pthread_mutex_t lock;
     struct table addresses, identities, client_ids;
+    struct registry_scope *scopes;
 };
 
 struct registry_session {
@@ -134,8 +137,40 @@ void registry_free(struct registry *registry)
     table_free(&registry->addresses);
     table_free(&registry->identities);
     table_free(&registry->client_ids);
+    while (registry->scopes != NULL) {
+        struct registry_scope *next = registry->scopes->next;
+
+        free(registry->scopes);
+        registry->scopes = next;
+    }
     pthread_mutex_destroy(&registry->lock);
     free(registry);
+}
+
+static struct registry_scope *scope_locked(struct registry *registry, const char *kind, const char *name)
+{
+    size_t length = strlen(kind) + 1 + strlen(name);
+    struct registry_scope *scope = memory_calloc(1, sizeof(*scope) + length + 1);
+
+    snprintf(scope->key, length + 1, "%s:%s", kind, name);
+    for (struct registry_scope *known = registry->scopes; known != NULL; known = known->next)
+        if (strcmp(known->key, scope->key) == 0) {
+            free(scope);
+            return known;
+        }
+    scope->next = registry->scopes;
+    registry->scopes = scope;
+    return scope;
+}
+
+struct registry_scope *registry_scope(struct registry *registry, const char *kind, const char *name)
+{
+    struct registry_scope *scope;
+
+    pthread_mutex_lock(&registry->lock);
+    scope = scope_locked(registry, kind, name);
+    pthread_mutex_unlock(&registry->lock);
+    return scope;
 }
 
 bool registry_address_add(struct registry *registry, const void *scope, struct view address, uint64_t limit)

@@ -4,14 +4,26 @@
 #ifndef MQWARD_PROXY_REGISTRY_H
 #define MQWARD_PROXY_REGISTRY_H
 
+#include <stdatomic.h>
+
 #include "base/reason.h"
 #include "base/view.h"
 
 struct registry;
 struct registry_session;
 
+/* What counts belong to: a listener or an upstream, by its name, whichever configuration is in force. */
+struct registry_scope {
+    struct registry_scope *next;
+    _Atomic uint64_t connections; /* of a listener: open now, all workers */
+    char key[];                   /* "listener:<name>", "upstream:<name>" */
+};
+
 struct registry *registry_new(void);
 void registry_free(struct registry *registry);
+
+/* The scope of that kind and name; made if it is new, and kept as long as the registry. */
+struct registry_scope *registry_scope(struct registry *registry, const char *kind, const char *name);
 
 /* Counts a connection of this address under scope (the listener). False: limit (0 = none) is reached, nothing
  * counted. */

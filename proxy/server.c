@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The daemon's main thread: opens what can fail before anything is served, starts the threads, waits for
- * signals, drains. Called by the subcommand run. */
+/* The daemon's main thread: opens what can fail before anything is served, starts the threads, drains at the
+ * end; what it does meanwhile is in server_loop.c. Called by the subcommand run. */
 #include "proxy/server.h"
 
 #include <errno.h>
@@ -15,30 +15,24 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <systemd/sd-daemon.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "exporters/exporter.h"
-#include "proxy/worker.h"
+#include "proxy/logins.h"
+#include "proxy/password_pool.h"
+#include "proxy/rates.h"
+#include "proxy/server_internal.h"
 
 #define BACKLOG 1024
 /* After the connections are gone, the sinks have so long to confirm the rest; the journal keeps what they
  * have not. */
 #define EXPORTER_WAIT_MS 2000
-
-struct server {
-    struct snapshot *snapshot;
-    struct registry *registry;
-    struct exporter *exporter;
-    struct worker **workers;
-    size_t worker_count;
-    struct exporter_redis *redis;
-    char **redis_passwords;
-    char run[9];
-    char hostname[256];
-};
+/* So long an event of the process waits for room in its ring. */
+#define RING_WAIT_MS 5000
 
 /* ---- audit ---- */
 
@@ -148,23 +142,41 @@ static int open_exporter(struct server *server)
     return -1;
 }
 
-/* An event of the process itself, through the main thread's own ring. */
-static void audit_process(struct server *server, enum audit_action action, enum reason reason)
+void server_audit(struct server *server, struct audit_event *event)
 {
     struct ring *ring = exporter_ring(server->exporter, (uint32_t)server->worker_count);
     const struct policy_settings *policy = policy_settings(server->snapshot->policy);
-    const struct audit_event event = {
-        .action = action,
-        .reason = reason,
-        .disposition = AUDIT_INFORMED,
-        .wall_us = clock_wall_us(),
-        .ruleset = view_of_string(policy->name),
-        .policy_version = view_of_string(policy->version),
-    };
+    const struct timespec pause = {0, 1000000};
     uint8_t record[AUDIT_EVENT_MAX];
+    size_t length;
 
-    ring_push(ring, view_of(record, audit_event_encode(&event, record)));
+    event->disposition = AUDIT_INFORMED;
+    event->wall_us = clock_wall_us();
+    event->ruleset = view_of_string(policy->name);
+    event->policy_version = view_of_string(policy->version);
+    length = audit_event_encode(event, record);
+    for (int waited = 0; !ring_push(ring, view_of(record, length)); waited++) {
+        if (waited >= RING_WAIT_MS) {
+            LOG_EVENT(LOG_ERROR, "audit", "an event was lost: the ring has no room",
+                log_string("action", audit_action_name(event->action)));
+            return;
+        }
+        exporter_wake(server->exporter);
+        nanosleep(&pause, NULL);
+    }
     exporter_wake(server->exporter);
+}
+
+bool server_audit_room(const struct server *server)
+{
+    return ring_has_room(exporter_ring(server->exporter, (uint32_t)server->worker_count), AUDIT_EVENT_MAX);
+}
+
+static void audit_process(struct server *server, enum audit_action action, enum reason reason)
+{
+    struct audit_event event = {.action = action, .reason = reason};
+
+    server_audit(server, &event);
 }
 
 /* ---- listeners ---- */
@@ -279,15 +291,26 @@ static size_t count_workers(const struct config *config)
 static int start(struct server *server)
 {
     const struct config *config = server->snapshot->config;
+    struct worker_shared shared;
 
     server->worker_count = count_workers(config);
     server->workers = memory_calloc(server->worker_count, sizeof(*server->workers));
-    if (open_exporter(server) != 0)
+    if (open_exporter(server) != 0 || server_control_open(server) != 0)
         return -1;
     server->registry = registry_new();
+    server->logins = logins_new();
+    server->rates = rates_new(RATES_IDLE_BYTES);
+    server->passwords = password_pool_new((unsigned)config->limit_password_checks);
+    if (server->passwords == NULL) {
+        LOG_EVENT(LOG_ERROR, "server", "can't start the threads that check passwords",
+            log_string("error", strerror(errno)));
+        return -1;
+    }
+    snapshot_attach(server->snapshot, server->registry);
+    shared = (struct worker_shared){server->registry, server->exporter, server->passwords, server->logins,
+        server->denials, server->bans, server->rates};
     for (size_t i = 0; i < server->worker_count; i++) {
-        server->workers[i] =
-            worker_new((unsigned)i, server->run, server->snapshot, server->registry, server->exporter);
+        server->workers[i] = worker_new((unsigned)i, server->run, server->snapshot, &shared);
         if (server->workers[i] == NULL) {
             LOG_EVENT(LOG_ERROR, "server", "can't make a worker", log_string("error", strerror(errno)));
             return -1;
@@ -321,9 +344,15 @@ static void finish(struct server *server)
     /* The exporter's thread calls on_drained(): it ends before the workers are freed. */
     if (server->exporter != NULL)
         exporter_close(server->exporter, EXPORTER_WAIT_MS);
+    password_pool_free(server->passwords); /* it posts to the workers */
     for (size_t i = 0; i < server->worker_count; i++)
         worker_free(server->workers[i]);
+    server_loop_close(server); /* workers wake it */
     registry_free(server->registry);
+    logins_free(server->logins);
+    denials_free(server->denials);
+    bans_free(server->bans);
+    rates_free(server->rates);
     for (size_t i = 0; server->redis_passwords != NULL && i < server->snapshot->config->audit.sink_count; i++)
         if (server->redis_passwords[i] != NULL) {
             explicit_bzero(server->redis_passwords[i], strlen(server->redis_passwords[i]));
@@ -332,27 +361,21 @@ static void finish(struct server *server)
     free(server->redis_passwords);
     free(server->redis);
     free(server->workers);
+    snapshot_release(server->snapshot);
+    snapshot_release(server->first);
 }
 
-/* Until SIGTERM or SIGINT. */
-static void wait_for_signal(const sigset_t *signals)
-{
-    int number = 0;
+/* ---- the whole ---- */
 
-    for (;;) {
-        if (sigwait(signals, &number) != 0)
-            continue;
-        if (number != SIGHUP)
-            break;
-        LOG_EVENT(LOG_WARN, "server",
-            "reloading is not supported by this version: restart to read the files again");
-    }
-    LOG_EVENT(LOG_INFO, "server", "stopping", log_string("signal", strsignal(number)));
-}
-
-int server_run(struct snapshot *snapshot)
+int server_run(const char *path, struct snapshot *snapshot)
 {
-    struct server server = {.snapshot = snapshot};
+    struct server server = {.path = path,
+        .snapshot = snapshot,
+        .first = snapshot_retain(snapshot),
+        .denials = denials_new(),
+        .bans = bans_new(),
+        .signal_fd = -1,
+        .wake_fd = -1};
     sigset_t signals;
     uint32_t run = 0;
     int status = 1;
@@ -363,19 +386,19 @@ int server_run(struct snapshot *snapshot)
     sigemptyset(&signals);
     sigaddset(&signals, SIGTERM);
     sigaddset(&signals, SIGINT);
-    sigaddset(&signals, SIGHUP);
+    sigaddset(&signals, SIGHUP); /* all three are read by server_loop() */
     pthread_sigmask(SIG_BLOCK, &signals, NULL);
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN); /* a file size limit is an error of write(2), handled there */
     raise_descriptor_limit();
-    if (start(&server) == 0) {
+    if (server_loop_open(&server, &signals) == 0 && start(&server) == 0) {
         LOG_EVENT(LOG_INFO, "server", "ready", log_string("version", MQWARD_VERSION),
             log_unsigned("workers", server.worker_count),
             log_string("policy", policy_settings(snapshot->policy)->name),
             log_string(
                 "mode", policy_settings(snapshot->policy)->mode == POLICY_MONITOR ? "monitor" : "enforce"));
         sd_notify(0, "READY=1");
-        wait_for_signal(&signals);
+        server_loop(&server);
         sd_notify(0, "STOPPING=1");
         audit_process(&server, AUDIT_proxy_stopping, REASON_stopping);
         status = 0;

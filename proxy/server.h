@@ -5,7 +5,8 @@
 
 #include "proxy/service.h"
 
-/* Serves until SIGTERM or SIGINT; returns the process's exit status. What went wrong is in the log. */
-int server_run(struct snapshot *snapshot);
+/* Serves until SIGTERM or SIGINT; on SIGHUP reads path, where snapshot is from, again. Takes the snapshot's
+ * reference. Returns the process's exit status; what went wrong is in the log. */
+int server_run(const char *path, struct snapshot *snapshot);
 
 #endif

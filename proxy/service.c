@@ -20,13 +20,21 @@ static const char **names_of(
     return names;
 }
 
-static void load_policy(struct snapshot *snapshot, const struct config *config, struct diag_list *diag)
+struct policy_names snapshot_policy_names(const struct config *config, struct arena *arena)
 {
     struct policy_names names = {0};
 
-    names.cas = names_of(snapshot->arena, config->cas, config->ca_count, &names.ca_count);
-    names.password_files = names_of(
-        snapshot->arena, config->password_files, config->password_file_count, &names.password_file_count);
+    names.cas = names_of(arena, config->cas, config->ca_count, &names.ca_count);
+    names.password_files =
+        names_of(arena, config->password_files, config->password_file_count, &names.password_file_count);
+    names.jwks = names_of(arena, config->jwks, config->jwks_count, &names.jwks_count);
+    return names;
+}
+
+static void load_policy(struct snapshot *snapshot, const struct config *config, struct diag_list *diag)
+{
+    const struct policy_names names = snapshot_policy_names(config, snapshot->arena);
+
     if (config->policy.path != NULL)
         snapshot->policy = policy_load(config->policy.path, &names, diag, &config->policy.place);
 }
@@ -34,13 +42,35 @@ static void load_policy(struct snapshot *snapshot, const struct config *config, 
 static void load_password_files(
     struct snapshot *snapshot, const struct config *config, struct diag_list *diag)
 {
+    uint64_t checks = config->limit_password_checks > 0 ? config->limit_password_checks : 1;
+
     snapshot->password_file_count = config->password_file_count;
     snapshot->password_files =
         arena_calloc(snapshot->arena, config->password_file_count + 1, sizeof(struct password_file *));
     for (size_t i = 0; i < config->password_file_count; i++)
         if (config->password_files[i].file.path != NULL)
-            snapshot->password_files[i] = password_file_load(
-                config->password_files[i].file.path, diag, &config->password_files[i].file.place);
+            snapshot->password_files[i] = password_file_load(config->password_files[i].file.path,
+                config->limit_password_memory / checks, diag, &config->password_files[i].file.place);
+}
+
+static void load_jwks(struct snapshot *snapshot, const struct config *config, struct diag_list *diag)
+{
+    snapshot->jwks_count = config->jwks_count;
+    snapshot->jwks = arena_calloc(snapshot->arena, config->jwks_count + 1, sizeof(struct jwks *));
+    for (size_t i = 0; i < config->jwks_count; i++)
+        if (config->jwks[i].file.path != NULL)
+            snapshot->jwks[i] = jwks_load(config->jwks[i].file.path, diag, &config->jwks[i].file.place);
+}
+
+/* As struct session_settings wants it. */
+static const struct jwks *find_jwks(void *context, const char *name)
+{
+    const struct snapshot *snapshot = context;
+
+    for (size_t i = 0; i < snapshot->jwks_count; i++)
+        if (strcmp(snapshot->config->jwks[i].name, name) == 0)
+            return snapshot->jwks[i];
+    return NULL;
 }
 
 static void load_upstreams(struct snapshot *snapshot, struct diag_list *diag)
@@ -73,6 +103,8 @@ static void load_service(struct snapshot *snapshot, size_t index, struct diag_li
         .broker_max_packet = (uint32_t)service->upstream->max_packet,
         .topic_alias_maximum = (uint16_t)service->listener->topic_alias_maximum,
         .max_filters = (uint32_t)config->limit_filters,
+        .find_jwks = find_jwks,
+        .jwks_context = snapshot,
         .options = {.refuse_control_characters = config->refuse_control_characters},
     };
 }
@@ -83,11 +115,13 @@ struct snapshot *snapshot_load(const char *path, struct diag_list *diag)
     struct snapshot *snapshot = arena_alloc(arena, sizeof(*snapshot));
     const struct config *partial = NULL;
 
+    snapshot->references = 1;
     snapshot->arena = arena;
     snapshot->config = config_load(path, arena, diag, &partial);
     if (partial != NULL) { /* even beside errors: one run reports those of all files */
         load_policy(snapshot, partial, diag);
         load_password_files(snapshot, partial, diag);
+        load_jwks(snapshot, partial, diag);
     }
     if (snapshot->config != NULL) {
         load_upstreams(snapshot, diag);
@@ -99,13 +133,105 @@ struct snapshot *snapshot_load(const char *path, struct diag_list *diag)
         assert(snapshot->policy != NULL);
         return snapshot;
     }
-    snapshot_free(snapshot);
+    snapshot_release(snapshot);
     return NULL;
 }
 
-void snapshot_free(struct snapshot *snapshot)
+struct snapshot *snapshot_retain(struct snapshot *snapshot)
 {
-    if (snapshot == NULL)
+    atomic_fetch_add_explicit(&snapshot->references, 1, memory_order_relaxed);
+    return snapshot;
+}
+
+void snapshot_attach(struct snapshot *snapshot, struct registry *registry)
+{
+    for (size_t i = 0; i < snapshot->config->listener_count; i++) {
+        struct service *service = &snapshot->services[i];
+
+        service->listener_scope = registry_scope(registry, "listener", service->listener->name);
+        service->upstream_scope = registry_scope(registry, "upstream", service->upstream->name);
+    }
+}
+
+struct service *snapshot_service(const struct snapshot *snapshot, const char *listener)
+{
+    for (size_t i = 0; i < snapshot->config->listener_count; i++)
+        if (strcmp(snapshot->services[i].listener->name, listener) == 0)
+            return &snapshot->services[i];
+    return NULL;
+}
+
+/* ---- what only a restart changes ---- */
+
+static bool same_text(const char *a, const char *b)
+{
+    return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
+}
+
+static bool same_listeners(const struct snapshot *current, const struct snapshot *next)
+{
+    if (current->config->listener_count != next->config->listener_count)
+        return false;
+    for (size_t i = 0; i < current->config->listener_count; i++) {
+        const struct config_listener *a = &current->config->listeners[i];
+        const struct service *service = snapshot_service(next, a->name);
+
+        if (service == NULL || !same_text(service->listener->address.text, a->address.text) ||
+            (service->listener->tls == NULL) != (a->tls == NULL))
+            return false;
+    }
+    return true;
+}
+
+static bool same_redis_tls(const struct config_upstream_tls *a, const struct config_upstream_tls *b)
+{
+    if (a == NULL || b == NULL)
+        return a == b;
+    return same_text(a->ca == NULL ? NULL : a->ca->file.path, b->ca == NULL ? NULL : b->ca->file.path) &&
+           same_text(a->server_name, b->server_name) && same_text(a->certificate.path, b->certificate.path) &&
+           same_text(a->key.path, b->key.path) && a->verify == b->verify;
+}
+
+static bool same_sink(const struct config_sink *a, const struct config_sink *b)
+{
+    const struct config_redis *x = a->redis, *y = b->redis;
+
+    return same_text(a->name, b->name) && same_text(x->address.text, y->address.text) &&
+           same_text(x->stream, y->stream) && same_text(x->field, y->field) &&
+           x->max_length == y->max_length && x->database == y->database && x->timeout_ms == y->timeout_ms &&
+           x->shared == y->shared && same_text(x->username, y->username) &&
+           same_text(x->password_file.path, y->password_file.path) && same_redis_tls(x->tls, y->tls);
+}
+
+static bool same_audit(const struct config_audit *a, const struct config_audit *b)
+{
+    if (!same_text(a->directory.path, b->directory.path) || a->fsync != b->fsync ||
+        a->fsync_interval_ms != b->fsync_interval_ms || a->ring_bytes != b->ring_bytes ||
+        a->segment_bytes != b->segment_bytes || a->quota_bytes != b->quota_bytes ||
+        a->retention_ms != b->retention_ms || a->sink_count != b->sink_count)
+        return false;
+    for (size_t i = 0; i < a->sink_count; i++)
+        if (!same_sink(&a->sinks[i], &b->sinks[i]))
+            return false;
+    return true;
+}
+
+const char *snapshot_fixed_difference(const struct snapshot *current, const struct snapshot *next)
+{
+    if (current->config->workers != next->config->workers)
+        return "workers";
+    if (!same_listeners(current, next))
+        return "listeners";
+    if (!same_text(current->config->control_socket.path, next->config->control_socket.path))
+        return "control";
+    if (current->config->limit_password_checks != next->config->limit_password_checks)
+        return "limits.password_checks";
+    return same_audit(&current->config->audit, &next->config->audit) ? NULL : "audit";
+}
+
+void snapshot_release(struct snapshot *snapshot)
+{
+    if (snapshot == NULL || atomic_fetch_sub_explicit(&snapshot->references, 1, memory_order_acq_rel) > 1)
         return;
     if (snapshot->config != NULL) {
         for (size_t i = 0; i < snapshot->config->listener_count; i++)
@@ -115,18 +241,34 @@ void snapshot_free(struct snapshot *snapshot)
     }
     for (size_t i = 0; i < snapshot->password_file_count; i++)
         password_file_free(snapshot->password_files[i]);
+    for (size_t i = 0; i < snapshot->jwks_count; i++)
+        jwks_free(snapshot->jwks[i]);
     policy_release(snapshot->policy);
     arena_free(snapshot->arena);
+}
+
+static const struct password_file *find_password_file(const struct snapshot *snapshot, const char *name)
+{
+    const struct config *config = snapshot->config;
+
+    for (size_t i = 0; i < config->password_file_count; i++)
+        if (strcmp(config->password_files[i].name, name) == 0)
+            return snapshot->password_files[i];
+    assert(false && "the policy names a password file that the configuration does not have");
+    return NULL;
 }
 
 enum reason snapshot_check_password(
     const struct snapshot *snapshot, const char *file, struct view name, struct view password)
 {
-    const struct config *config = snapshot->config;
+    const struct password_file *found = find_password_file(snapshot, file);
 
-    for (size_t i = 0; i < config->password_file_count; i++)
-        if (strcmp(config->password_files[i].name, file) == 0)
-            return password_file_verify(snapshot->password_files[i], name, password);
-    assert(false && "the policy names a password file that the configuration does not have");
-    return REASON_internal_error;
+    return found == NULL ? REASON_internal_error : password_file_verify(found, name, password);
+}
+
+uint64_t snapshot_password_tag(const struct snapshot *snapshot, const char *file, struct view name)
+{
+    const struct password_file *found = find_password_file(snapshot, file);
+
+    return found == NULL ? 0 : password_file_tag(found, name);
 }

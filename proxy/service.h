@@ -6,9 +6,11 @@
 
 #include <stdatomic.h>
 
+#include "policy/jwks.h"
 #include "policy/password.h"
 #include "policy/policy.h"
 #include "proxy/config.h"
+#include "proxy/registry.h"
 #include "proxy/session/session.h"
 #include "proxy/tls.h"
 
@@ -19,24 +21,41 @@ struct service {
     struct tls_server *tls;          /* NULL: plaintext */
     struct tls_client *upstream_tls; /* NULL: plain */
     struct session_settings session;
-    _Atomic uint64_t connections; /* open now, all workers */
+    /* Set by snapshot_attach(): what is counted, whichever snapshot is in force. */
+    struct registry_scope *listener_scope, *upstream_scope;
 };
 
 struct snapshot {
+    _Atomic size_t references;
     struct arena *arena;
     struct config *config;
     struct policy *policy;
     struct password_file **password_files; /* as config->password_files */
     size_t password_file_count;
+    struct jwks **jwks; /* as config->jwks */
+    size_t jwks_count;
     struct tls_client **upstream_tls; /* as config->upstreams; NULL where plain */
     struct service *services;         /* as config->listeners */
 };
 
-/* Reads mqward.yaml and all that it names. Errors and warnings go to diag; NULL if there was an error. */
+/* Reads mqward.yaml and all that it names. Errors and warnings go to diag; NULL if there was an error. The
+ * result has one reference. */
 struct snapshot *snapshot_load(const char *path, struct diag_list *diag);
-void snapshot_free(struct snapshot *snapshot); /* NULL is fine */
+struct snapshot *snapshot_retain(struct snapshot *snapshot);
+void snapshot_release(struct snapshot *snapshot); /* NULL is fine */
+/* Before the first connection: where its services count. */
+void snapshot_attach(struct snapshot *snapshot, struct registry *registry);
+/* The service of the listener with that name; NULL: it has none. */
+struct service *snapshot_service(const struct snapshot *snapshot, const char *listener);
+/* What of next can't replace the same of current while the process runs: the key of mqward.yaml; NULL:
+ * nothing. */
+const char *snapshot_fixed_difference(const struct snapshot *current, const struct snapshot *next);
 
-/* As struct session_hooks wants it. */
+/* The names of mqward.yaml that its policy may refer to, in the arena. */
+struct policy_names snapshot_policy_names(const struct config *config, struct arena *arena);
+
+/* As struct session_hooks wants them. */
+uint64_t snapshot_password_tag(const struct snapshot *snapshot, const char *file, struct view name);
 enum reason snapshot_check_password(
     const struct snapshot *snapshot, const char *file, struct view name, struct view password);
 

@@ -10,21 +10,19 @@
 #include <arpa/inet.h>
 #include <assert.h>
 #include <openssl/err.h>
+#include <openssl/sha.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 #include <stdlib.h>
 #include <strings.h>
+#include <sys/stat.h>
 
 #include "base/arena.h"
 #include "base/memory.h"
 #include "proxy/tls_internal.h"
 
-#define TLS_CAS_MAX 64
-
-struct tls_ca {
-    const char *name;
-    STACK_OF(X509) * certificates;
-};
+/* Revocation lists of public CAs have tens of MiB. */
+#define FILE_SIZE_MAXIMUM (256 << 20)
 
 struct tls_sni {
     SSL_CTX *context;
@@ -38,6 +36,9 @@ struct tls_server {
     size_t sni_count;
     struct tls_ca *cas;
     size_t ca_count;
+    STACK_OF(X509_CRL) * crls;
+    enum config_client_certificate client_certificate;
+    unsigned char trust[SHA256_DIGEST_LENGTH]; /* stands for the CAs, by name, and the revocation lists */
 };
 
 struct tls_client {
@@ -62,6 +63,22 @@ static int openssl_error(struct diag_list *diag, const struct config_path *file,
     return -1;
 }
 
+bool tls_file_fits(const struct config_path *file, struct diag_list *diag)
+{
+    struct stat status;
+    const char *problem = NULL;
+
+    if (stat(file->path, &status) != 0)
+        return true;
+    if (!S_ISREG(status.st_mode))
+        problem = "not a regular file"; /* a reload would wait for the other end of a pipe */
+    else if (status.st_size > FILE_SIZE_MAXIMUM)
+        problem = "larger than 256 MiB";
+    if (problem != NULL)
+        diag_add(diag, DIAG_ERROR, &file->place, NULL, "%s: %s", file->path, problem);
+    return problem == NULL;
+}
+
 /* A pass phrase can't be asked for: the daemon has no terminal. */
 static int no_passphrase(char *out, int size, int writing, void *argument)
 {
@@ -72,6 +89,8 @@ static int no_passphrase(char *out, int size, int writing, void *argument)
 static int use_certificate(SSL_CTX *context, const struct config_path *certificate,
     const struct config_path *key, struct diag_list *diag)
 {
+    if (!tls_file_fits(certificate, diag) || !tls_file_fits(key, diag))
+        return -1;
     ERR_clear_error();
     SSL_CTX_set_default_passwd_cb(context, no_passphrase);
     if (SSL_CTX_use_certificate_chain_file(context, certificate->path) != 1)
@@ -86,10 +105,13 @@ static int use_certificate(SSL_CTX *context, const struct config_path *certifica
 
 static STACK_OF(X509) * read_cas(const struct config_path *file, struct diag_list *diag)
 {
-    STACK_OF(X509) *found = sk_X509_new_null();
+    STACK_OF(X509) * found;
     BIO *in;
     X509 *certificate;
 
+    if (!tls_file_fits(file, diag))
+        return NULL;
+    found = sk_X509_new_null();
     ERR_clear_error();
     in = BIO_new_file(file->path, "r");
     if (in == NULL) {
@@ -176,9 +198,8 @@ static int choose_protocol(SSL *ssl, const unsigned char **out, unsigned char *o
 
 /* ---- which CAs a chain leads to, kept in the ticket ---- */
 
-static uint64_t chain_cas(const struct tls_server *server, SSL *ssl)
+static uint64_t chain_cas(const struct tls_server *server, STACK_OF(X509) * chain)
 {
-    STACK_OF(X509) *chain = SSL_get0_verified_chain(ssl);
     uint64_t found = 0;
 
     for (int i = 0; chain != NULL && i < sk_X509_num(chain); i++)
@@ -191,7 +212,7 @@ static uint64_t chain_cas(const struct tls_server *server, SSL *ssl)
 
 static int write_ticket(SSL *ssl, void *argument)
 {
-    uint64_t cas = SSL_session_reused(ssl) ? 0 : chain_cas(argument, ssl);
+    uint64_t cas = SSL_session_reused(ssl) ? 0 : chain_cas(argument, SSL_get0_verified_chain(ssl));
     void *kept = NULL;
     size_t length = 0;
 
@@ -205,7 +226,11 @@ static int write_ticket(SSL *ssl, void *argument)
 static SSL_TICKET_RETURN read_ticket(SSL *ssl, SSL_SESSION *session, const unsigned char *name,
     size_t name_length, SSL_TICKET_STATUS status, void *argument)
 {
-    (void)ssl, (void)session, (void)name, (void)name_length, (void)argument;
+    const struct tls_server *server = argument;
+
+    (void)ssl, (void)session, (void)name, (void)name_length;
+    if (server->crls != NULL && tls_crls_expired(server->crls)) /* a full handshake says no */
+        return SSL_TICKET_RETURN_IGNORE_RENEW;
     switch (status) {
     case SSL_TICKET_SUCCESS:
         return SSL_TICKET_RETURN_USE;
@@ -216,24 +241,64 @@ static SSL_TICKET_RETURN read_ticket(SSL *ssl, SSL_SESSION *session, const unsig
     }
 }
 
-size_t tls_server_cas(
-    const struct tls_server *server, SSL *ssl, struct arena *arena, const char *const **names)
+size_t tls_server_ca_names(const struct tls_server *server, uint64_t cas, const char *const **names)
 {
-    const char **found = arena_calloc(arena, server->ca_count + 1, sizeof(*found));
-    uint64_t cas = 0;
-    void *kept = NULL;
-    size_t length = 0, count = 0;
+    const char **found = memory_calloc(server->ca_count + 1, sizeof(*found));
+    size_t count = 0;
 
-    if (!SSL_session_reused(ssl))
-        cas = chain_cas(server, ssl);
-    else if (SSL_SESSION_get0_ticket_appdata(SSL_get0_session(ssl), &kept, &length) == 1 &&
-             length == sizeof(cas))
-        memcpy(&cas, kept, sizeof(cas));
     for (size_t i = 0; i < server->ca_count; i++)
         if (cas >> i & 1)
             found[count++] = server->cas[i].name;
     *names = found;
     return count;
+}
+
+uint64_t tls_server_cas(const struct tls_server *server, SSL *ssl)
+{
+    uint64_t cas = 0;
+    void *kept = NULL;
+    size_t length = 0;
+
+    if (!SSL_session_reused(ssl))
+        cas = chain_cas(server, SSL_get0_verified_chain(ssl));
+    else if (SSL_SESSION_get0_ticket_appdata(SSL_get0_session(ssl), &kept, &length) == 1 &&
+             length == sizeof(cas))
+        memcpy(&cas, kept, sizeof(cas));
+    return cas;
+}
+
+bool tls_server_asks(const struct tls_server *server)
+{
+    return server->client_certificate != CONFIG_CERTIFICATE_NONE;
+}
+
+bool tls_server_insists(const struct tls_server *server)
+{
+    return server->client_certificate == CONFIG_CERTIFICATE_REQUIRED;
+}
+
+bool tls_server_same_trust(const struct tls_server *a, const struct tls_server *b)
+{
+    return tls_server_asks(a) && tls_server_asks(b) && memcmp(a->trust, b->trust, sizeof(a->trust)) == 0;
+}
+
+bool tls_server_verify(const struct tls_server *server, SSL *ssl, uint64_t *cas)
+{
+    X509_STORE_CTX *check = X509_STORE_CTX_new();
+    bool good = check != NULL &&
+                X509_STORE_CTX_init(check, SSL_CTX_get_cert_store(server->context),
+                    SSL_get0_peer_certificate(ssl), SSL_get_peer_cert_chain(ssl)) == 1 &&
+                X509_STORE_CTX_set_default(check, "ssl_client") == 1;
+
+    if (good) {
+        X509_STORE_CTX_set_flags(check, X509_V_FLAG_NO_CHECK_TIME);
+        good = X509_verify_cert(check) == 1;
+    }
+    if (good)
+        *cas = chain_cas(server, X509_STORE_CTX_get0_chain(check));
+    X509_STORE_CTX_free(check);
+    ERR_clear_error();
+    return good;
 }
 
 static int add_client_cas(
@@ -260,6 +325,7 @@ static int add_client_cas(
             SSL_CTX_add_client_CA(server->context, sk_X509_value(ca->certificates, k));
         }
     }
+    server->crls = tls_crls_load(tls, server->cas, server->ca_count, store, diag);
     /* An intermediate CA may be named as the trusted one. */
     X509_STORE_set_flags(store, X509_V_FLAG_PARTIAL_CHAIN);
     SSL_CTX_set_verify(server->context,
@@ -269,20 +335,39 @@ static int add_client_cas(
     return 0;
 }
 
-/* Sessions of another listener, or of other CAs, are not resumed here. */
+static void digest_trust(struct tls_server *server, bool chain)
+{
+    unsigned char part[EVP_MAX_MD_SIZE];
+    unsigned length = 0;
+    EVP_MD_CTX *hash = EVP_MD_CTX_new();
+
+    EVP_DigestInit_ex(hash, EVP_sha256(), NULL);
+    EVP_DigestUpdate(hash, &chain, sizeof(chain));
+    for (size_t i = 0; i < server->ca_count; i++) {
+        EVP_DigestUpdate(hash, server->cas[i].name, strlen(server->cas[i].name) + 1);
+        for (int k = 0; k < sk_X509_num(server->cas[i].certificates); k++) {
+            X509_digest(sk_X509_value(server->cas[i].certificates, k), EVP_sha256(), part, &length);
+            EVP_DigestUpdate(hash, part, length);
+        }
+    }
+    for (int i = 0; i < sk_X509_CRL_num(server->crls); i++) {
+        X509_CRL_digest(sk_X509_CRL_value(server->crls, i), EVP_sha256(), part, &length);
+        EVP_DigestUpdate(hash, part, length);
+    }
+    EVP_DigestFinal_ex(hash, server->trust, &length);
+    EVP_MD_CTX_free(hash);
+}
+
+/* Sessions of another listener, or of other CAs or revocation lists, are not resumed here. */
 static void set_session_context(struct tls_server *server, const char *listener)
 {
-    unsigned char digest[EVP_MAX_MD_SIZE], part[EVP_MAX_MD_SIZE];
+    unsigned char digest[EVP_MAX_MD_SIZE];
     unsigned length = 0;
     EVP_MD_CTX *hash = EVP_MD_CTX_new();
 
     EVP_DigestInit_ex(hash, EVP_sha256(), NULL);
     EVP_DigestUpdate(hash, listener, strlen(listener) + 1);
-    for (size_t i = 0; i < server->ca_count; i++)
-        for (int k = 0; k < sk_X509_num(server->cas[i].certificates); k++) {
-            X509_digest(sk_X509_value(server->cas[i].certificates, k), EVP_sha256(), part, &length);
-            EVP_DigestUpdate(hash, part, length);
-        }
+    EVP_DigestUpdate(hash, server->trust, sizeof(server->trust));
     EVP_DigestFinal_ex(hash, digest, &length);
     EVP_MD_CTX_free(hash);
     SSL_CTX_set_session_id_context(server->context, digest, SSL_MAX_SID_CTX_LENGTH);
@@ -319,10 +404,12 @@ struct tls_server *tls_server_new(const struct config_listener *listener, struct
     size_t before = diag_errors(diag);
 
     server->context = server_context(tls, diag);
+    server->client_certificate = tls->client_certificate;
     use_certificate(server->context, &tls->certificate, &tls->key, diag);
     if (tls->client_certificate != CONFIG_CERTIFICATE_NONE)
         add_client_cas(server, tls, diag);
     add_sni(server, tls, diag);
+    digest_trust(server, tls->crl_check_chain);
     set_session_context(server, listener->name);
     SSL_CTX_set_alpn_select_cb(server->context, choose_protocol, NULL);
     SSL_CTX_set_session_ticket_cb(server->context, write_ticket, read_ticket, server);
@@ -340,6 +427,7 @@ void tls_server_free(struct tls_server *server)
         SSL_CTX_free(server->sni[i].context);
     for (size_t i = 0; i < server->ca_count; i++)
         sk_X509_pop_free(server->cas[i].certificates, X509_free);
+    sk_X509_CRL_pop_free(server->crls, X509_CRL_free);
     free(server->sni);
     free(server->cas);
     SSL_CTX_free(server->context);
@@ -381,7 +469,8 @@ struct tls_client *tls_client_new(
     ERR_clear_error();
     if (tls->ca == NULL)
         SSL_CTX_set_default_verify_paths(client->context);
-    else if (SSL_CTX_load_verify_file(client->context, tls->ca->file.path) != 1)
+    else if (tls_file_fits(&tls->ca->file, diag) &&
+             SSL_CTX_load_verify_file(client->context, tls->ca->file.path) != 1)
         openssl_error(diag, &tls->ca->file, "no usable CA certificate (PEM)");
     X509_STORE_set_flags(SSL_CTX_get_cert_store(client->context), X509_V_FLAG_PARTIAL_CHAIN);
     if (tls->certificate.path != NULL)

@@ -34,15 +34,22 @@ struct tls_peer {
     const char *subject, *issuer; /* RFC 2253; "" without certificate */
     const char *serial;           /* hex */
     const char *fingerprint;      /* SHA-256, hex */
-    const char *const *cas;       /* names of the configured CAs that the chain leads to */
+    const char *const *cas;       /* names of the configured CAs that the chain leads to; on the heap */
     size_t ca_count;
+    uint64_t ca_bits; /* the same CAs, by their places in the configuration */
     const struct policy_certificate_value *values;
     size_t value_count;
+    uint64_t expires_s; /* notAfter, in seconds since 1970; 0 without certificate */
     struct arena *arena;
 };
 /* NULL: the certificate has expired since the session that is resumed began, or can't be read; the connection
  * must end. */
 struct tls_peer *tls_peer_new(const struct tls_server *server, SSL *ssl);
+/* The configuration before was replaced by that of now: names its CAs anew. False: the client is not one that
+ * a handshake would let in: its certificate leads to none of them or was revoked, or it has none and needs
+ * one. Dates do not matter: they end a session where the policy says so. */
+bool tls_peer_rebind(
+    struct tls_peer *peer, const struct tls_server *before, const struct tls_server *now, SSL *ssl);
 void tls_peer_free(struct tls_peer *peer);
 
 #endif

@@ -5,6 +5,7 @@
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
+#include <stdlib.h>
 
 #include "base/arena.h"
 #include "proxy/tls.h"
@@ -127,6 +128,17 @@ static const char *hex_text(struct arena *arena, const unsigned char *bytes, siz
     return text;
 }
 
+/* 0 for a time that can't be read: OpenSSL has compared it with the clock before, so there is none. */
+static uint64_t seconds_of(const ASN1_TIME *time)
+{
+    ASN1_TIME *epoch = ASN1_TIME_set(NULL, 0);
+    int days = 0, seconds = 0;
+    bool good = epoch != NULL && ASN1_TIME_diff(&days, &seconds, epoch, time) == 1 && days >= 0;
+
+    ASN1_TIME_free(epoch);
+    return good ? (uint64_t)days * 86400 + (uint64_t)seconds : 0;
+}
+
 static void describe_certificate(struct tls_peer *peer, X509 *certificate)
 {
     const X509_NAME *subject = X509_get_subject_name(certificate);
@@ -137,6 +149,7 @@ static void describe_certificate(struct tls_peer *peer, X509 *certificate)
     unsigned length = 0;
 
     peer->has_certificate = true;
+    peer->expires_s = seconds_of(X509_get0_notAfter(certificate));
     peer->subject = name_text(peer->arena, subject);
     peer->issuer = name_text(peer->arena, X509_get_issuer_name(certificate));
     peer->serial = hex_text(peer->arena, ASN1_STRING_get0_data(serial), (size_t)ASN1_STRING_length(serial));
@@ -190,13 +203,41 @@ struct tls_peer *tls_peer_new(const struct tls_server *server, SSL *ssl)
         return NULL;
     }
     describe_certificate(peer, certificate);
-    peer->ca_count = tls_server_cas(server, ssl, arena, &peer->cas);
+    peer->ca_bits = tls_server_cas(server, ssl);
+    peer->ca_count = tls_server_ca_names(server, peer->ca_bits, &peer->cas);
     ERR_clear_error();
     return peer;
 }
 
+static void forget_cas(struct tls_peer *peer)
+{
+    free((void *)(uintptr_t)peer->cas);
+    peer->cas = NULL;
+    peer->ca_count = 0;
+}
+
+bool tls_peer_rebind(
+    struct tls_peer *peer, const struct tls_server *before, const struct tls_server *now, SSL *ssl)
+{
+    uint64_t cas = 0;
+
+    forget_cas(peer);
+    if (!peer->has_certificate)
+        return !tls_server_insists(now);
+    /* What was verified with the same stays verified; a resumed session could not always be again. */
+    if (tls_server_same_trust(before, now))
+        cas = peer->ca_bits;
+    else if (tls_server_asks(now) && !tls_server_verify(now, ssl, &cas))
+        return false;
+    peer->ca_bits = cas;
+    peer->ca_count = tls_server_ca_names(now, cas, &peer->cas);
+    return true;
+}
+
 void tls_peer_free(struct tls_peer *peer)
 {
-    if (peer != NULL)
-        arena_free(peer->arena);
+    if (peer == NULL)
+        return;
+    forget_cas(peer);
+    arena_free(peer->arena);
 }

@@ -39,8 +39,12 @@ struct worker_thread {
     struct worker_listener *listeners;
     size_t listener_count;
     int wake_fd;
-    struct event *wake_event, *rest_event, *drain_event;
-    _Atomic bool stop_asked, drained;
+    struct event *wake_event, *rest_event, *drain_event, *rebind_event, *bans_event;
+    _Atomic(struct snapshot *) next; /* to be put in force */
+    pthread_mutex_t task_lock;
+    struct worker_task *first_task, **last_task;
+    _Atomic bool stop_asked, drained, bans_begun;
+    bool bans_again; /* another ban has begun while connections were asked */
     uint64_t drain_ms;
     uint64_t waited_ms; /* for room in the ring, since the stop was asked for */
 };
@@ -165,6 +169,89 @@ int worker_listen(struct worker *worker, struct service *service, int fd)
     return 0;
 }
 
+/* ---- another snapshot ---- */
+
+/* So many connections are bound anew in one turn of the loop, so that traffic goes on meanwhile. */
+#define REBIND_AT_ONCE 128
+
+static void on_rebind(evutil_socket_t fd, short what, void *argument)
+{
+    static const struct timeval at_once = {0, 0}, later = {0, WORKER_REST_MS * 1000};
+    struct worker_thread *thread = argument;
+    struct worker *worker = &thread->worker;
+    bool room = true;
+
+    (void)fd, (void)what;
+    for (int i = 0; i < REBIND_AT_ONCE && worker->rebind != NULL && room; i++) {
+        struct conn *conn = worker->rebind;
+
+        worker->rebind = conn_next(conn);
+        conn_rebind(conn);
+        room = worker_audit_room(worker, AUDIT_EVENT_MAX); /* each may have much to tell */
+    }
+    if (worker->rebind != NULL)
+        event_add(thread->rebind_event, room ? &at_once : &later);
+}
+
+static struct evdns_base *resolver(struct worker *worker);
+
+static void reload(struct worker_thread *thread, struct snapshot *next)
+{
+    static const struct timeval at_once = {0, 0};
+    struct worker *worker = &thread->worker;
+
+    for (size_t i = 0; i < thread->listener_count; i++)
+        thread->listeners[i].service = snapshot_service(next, thread->listeners[i].service->listener->name);
+    snapshot_release(worker->snapshot);
+    worker->snapshot = next;
+    if (worker->dns == NULL)
+        worker->dns = resolver(worker);
+    worker->rebind = worker->conns;
+    event_add(thread->rebind_event, &at_once);
+}
+
+/* ---- bans ---- */
+
+/* So many connections are asked in one turn of the loop. */
+#define BANS_AT_ONCE 256
+
+static const struct timeval next_turn = {0, 0}, when_there_is_room = {0, WORKER_REST_MS * 1000};
+
+/* However many bans begin meanwhile, at most one more round follows this one: nobody is to buy work for all
+ * connections with each ban. */
+static void on_bans(evutil_socket_t fd, short what, void *argument)
+{
+    struct worker_thread *thread = argument;
+    struct worker *worker = &thread->worker;
+
+    bool room = worker_audit_room(worker, AUDIT_EVENT_MAX);
+
+    (void)fd, (void)what;
+    for (int i = 0; i < BANS_AT_ONCE && worker->banned != NULL && room; i++) {
+        struct conn *conn = worker->banned;
+
+        worker->banned = conn_next(conn);
+        conn_enforce_bans(conn);
+        room = worker_audit_room(worker, AUDIT_EVENT_MAX);
+    }
+    if (worker->banned == NULL && thread->bans_again) {
+        thread->bans_again = false;
+        worker->banned = worker->conns;
+    }
+    if (worker->banned != NULL)
+        event_add(thread->bans_event, room ? &next_turn : &when_there_is_room);
+}
+
+static void begin_bans(struct worker_thread *thread)
+{
+    if (thread->worker.banned != NULL) {
+        thread->bans_again = true;
+        return;
+    }
+    thread->worker.banned = thread->worker.conns;
+    event_add(thread->bans_event, &next_turn);
+}
+
 /* ---- the end of connections ---- */
 
 void worker_reap(struct worker *worker, struct conn *conn)
@@ -218,9 +305,27 @@ static void stop(struct worker_thread *thread)
     event_active(worker->reap_event, EV_TIMEOUT, 1);
 }
 
+static void run_tasks(struct worker_thread *thread)
+{
+    struct worker_task *tasks;
+
+    pthread_mutex_lock(&thread->task_lock);
+    tasks = thread->first_task;
+    thread->first_task = NULL;
+    thread->last_task = &thread->first_task;
+    pthread_mutex_unlock(&thread->task_lock);
+    while (tasks != NULL) {
+        struct worker_task *next = tasks->next;
+
+        tasks->run(tasks);
+        tasks = next;
+    }
+}
+
 static void on_wake(evutil_socket_t fd, short what, void *argument)
 {
     struct worker_thread *thread = argument;
+    struct snapshot *next;
     uint64_t count;
 
     (void)what;
@@ -228,6 +333,12 @@ static void on_wake(evutil_socket_t fd, short what, void *argument)
         LOG_LIMITED(LOG_ERROR, "worker", "can't read the wake-up", log_string("error", strerror(errno)));
     if (atomic_exchange(&thread->drained, false))
         resume(thread);
+    next = atomic_exchange(&thread->next, NULL);
+    if (next != NULL)
+        reload(thread, next);
+    if (atomic_exchange(&thread->bans_begun, false))
+        begin_bans(thread);
+    run_tasks(thread);
     if (atomic_load(&thread->stop_asked) && !thread->worker.stopping)
         stop(thread);
 }
@@ -247,6 +358,34 @@ void worker_stop(struct worker *worker, uint64_t drain_ms)
     thread->drain_ms = drain_ms;
     atomic_store(&thread->stop_asked, true);
     wake(thread);
+}
+
+void worker_reload(struct worker *worker, struct snapshot *snapshot)
+{
+    struct worker_thread *thread = thread_of(worker);
+
+    snapshot_release(atomic_exchange(&thread->next, snapshot_retain(snapshot)));
+    wake(thread);
+}
+
+void worker_post(struct worker *worker, struct worker_task *task)
+{
+    struct worker_thread *thread = thread_of(worker);
+
+    task->next = NULL;
+    pthread_mutex_lock(&thread->task_lock);
+    *thread->last_task = task;
+    thread->last_task = &task->next;
+    pthread_mutex_unlock(&thread->task_lock);
+    wake(thread);
+}
+
+void worker_enforce_bans(struct worker *worker)
+{
+    struct worker_thread *thread = thread_of(worker);
+
+    if (!atomic_exchange(&thread->bans_begun, true))
+        wake(thread);
 }
 
 void worker_audit_drained(struct worker *worker)
@@ -285,18 +424,25 @@ static struct evdns_base *resolver(struct worker *worker)
     return NULL;
 }
 
-struct worker *worker_new(unsigned index, const char *run, struct snapshot *snapshot,
-    struct registry *registry, struct exporter *exporter)
+struct worker *worker_new(
+    unsigned index, const char *run, struct snapshot *snapshot, const struct worker_shared *shared)
 {
     struct worker_thread *thread = memory_calloc(1, sizeof(*thread));
     struct worker *worker = &thread->worker;
 
     worker->index = index;
     snprintf(worker->run, sizeof(worker->run), "%s", run);
-    worker->snapshot = snapshot;
-    worker->registry = registry;
-    worker->exporter = exporter;
-    worker->ring = exporter_ring(exporter, index);
+    worker->snapshot = snapshot_retain(snapshot);
+    worker->registry = shared->registry;
+    worker->exporter = shared->exporter;
+    worker->passwords = shared->passwords;
+    worker->logins = shared->logins;
+    worker->denials = shared->denials;
+    worker->bans = shared->bans;
+    worker->rates = shared->rates;
+    worker->ring = exporter_ring(shared->exporter, index);
+    pthread_mutex_init(&thread->task_lock, NULL);
+    thread->last_task = &thread->first_task;
     worker->scratch = memory_calloc(1, WORKER_SCRATCH);
     thread->listeners = memory_calloc(snapshot->config->listener_count, sizeof(*thread->listeners));
     thread->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
@@ -309,6 +455,8 @@ struct worker *worker_new(unsigned index, const char *run, struct snapshot *snap
     worker->reap_event = event_new(worker->base, -1, 0, on_reap, worker);
     thread->wake_event = event_new(worker->base, thread->wake_fd, EV_READ | EV_PERSIST, on_wake, thread);
     thread->rest_event = event_new(worker->base, -1, 0, on_rest_over, thread);
+    thread->rebind_event = event_new(worker->base, -1, 0, on_rebind, thread);
+    thread->bans_event = event_new(worker->base, -1, 0, on_bans, thread);
     thread->drain_event = event_new(worker->base, -1, 0, on_drain_over, thread);
     event_add(thread->wake_event, NULL);
     return worker;
@@ -366,7 +514,7 @@ void worker_join(struct worker *worker)
 void worker_free(struct worker *worker)
 {
     struct worker_thread *thread;
-    struct event **events[4];
+    struct event **events[6];
 
     if (worker == NULL)
         return;
@@ -376,6 +524,8 @@ void worker_free(struct worker *worker)
     events[1] = &thread->rest_event;
     events[2] = &thread->drain_event;
     events[3] = &worker->reap_event;
+    events[4] = &thread->rebind_event;
+    events[5] = &thread->bans_event;
     for (size_t i = 0; i < thread->listener_count; i++)
         if (thread->listeners[i].listener != NULL)
             evconnlistener_free(thread->listeners[i].listener);
@@ -388,6 +538,10 @@ void worker_free(struct worker *worker)
         event_base_free(worker->base);
     if (thread->wake_fd >= 0)
         close(thread->wake_fd);
+    run_tasks(thread); /* the connections are gone: the tasks have nobody to tell */
+    pthread_mutex_destroy(&thread->task_lock);
+    snapshot_release(worker->snapshot);
+    snapshot_release(thread->next);
     buffer_release(&worker->to_client);
     buffer_release(&worker->to_broker);
     free(worker->scratch);

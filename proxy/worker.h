@@ -18,35 +18,73 @@ struct evdns_base;
 /* What a worker's connections read into: large enough that one turn of the loop takes many records. */
 #define WORKER_SCRATCH (128 * 1024)
 
+/* Something to be run on a worker's thread; belongs to whoever posts it, until it is run. */
+struct worker_task {
+    struct worker_task *next;
+    void (*run)(struct worker_task *task);
+};
+
+struct bans;
+struct denials;
+struct logins;
+struct rates;
+struct password_pool;
+
 struct worker {
     unsigned index;
-    char run[9]; /* of the process: the first part of session ids */
-    struct snapshot *snapshot;
+    char run[9];               /* of the process: the first part of session ids */
+    struct snapshot *snapshot; /* in force; one reference */
     struct registry *registry;
     struct exporter *exporter;
+    struct password_pool *passwords;
+    struct logins *logins;
+    struct denials *denials;
+    struct bans *bans;
+    struct rates *rates;
     struct ring *ring;
     struct event_base *base;
     struct evdns_base *dns;             /* NULL where every upstream is an address */
     uint8_t *scratch;                   /* WORKER_SCRATCH bytes, shared by all connections of the worker */
     struct buffer to_client, to_broker; /* a packet's answers, empty between packets */
     uint64_t sessions;                  /* counted, for session ids */
+    uint64_t now_ns; /* monotonic, of the packets that are being handled; 0: nobody has asked yet */
 
     struct conn *conns; /* all of them */
     size_t conn_count;
-    struct conn *reap; /* to be freed after this turn of the loop */
+    struct conn *rebind; /* the next one to be bound to the snapshot in force; NULL: all are */
+    struct conn *banned; /* the next one to be asked whether it is banned; NULL: all were asked */
+    struct conn *reap;   /* to be freed after this turn of the loop */
     struct event *reap_event;
     bool audit_full; /* connections and listeners wait for room in the ring */
     bool stopping;
 };
 
-struct worker *worker_new(unsigned index, const char *run, struct snapshot *snapshot,
-    struct registry *registry, struct exporter *exporter);
+/* What all workers share. */
+struct worker_shared {
+    struct registry *registry;
+    struct exporter *exporter;
+    struct password_pool *passwords;
+    struct logins *logins;
+    struct denials *denials;
+    struct bans *bans;
+    struct rates *rates;
+};
+
+struct worker *worker_new(
+    unsigned index, const char *run, struct snapshot *snapshot, const struct worker_shared *shared);
 /* Takes fd (bound and listening) for service. Before worker_start(). */
 int worker_listen(struct worker *worker, struct service *service, int fd);
 int worker_start(struct worker *worker);
 /* Any thread: no new connections, each session is told that the proxy stops; the loop ends when all are gone,
  * or after drain_ms. */
 void worker_stop(struct worker *worker, uint64_t drain_ms);
+/* Any thread: from now on this snapshot is in force; connections are bound to it between packets. Takes a
+ * reference of its own. */
+void worker_reload(struct worker *worker, struct snapshot *snapshot);
+/* Any thread: has the task run on the worker's thread; not any more once the worker has ended. */
+void worker_post(struct worker *worker, struct worker_task *task);
+/* Any thread: a ban has begun; whom it concerns is disconnected. */
+void worker_enforce_bans(struct worker *worker);
 /* Any thread: the ring has room again. */
 void worker_audit_drained(struct worker *worker);
 void worker_join(struct worker *worker);

@@ -7,4 +7,4 @@ set -euo pipefail
 
 install_packages \
     gcc libc6-dev clang cmake ninja-build pkg-config \
-    libevent-dev libssl-dev libyaml-dev libhiredis-dev libsystemd-dev
+    libevent-dev libssl-dev libyaml-dev libjansson-dev libargon2-dev libhiredis-dev libsystemd-dev

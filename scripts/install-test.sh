@@ -38,10 +38,10 @@ install_node_modules() {
 # erlang-base is named because it brings a service of its own (epmd), which must not be left enabled either.
 # shellcheck disable=SC2046
 install_packages \
-    libcriterion-dev libjansson-dev \
+    libcriterion-dev \
     clang-format llvm libclang-rt-14-dev \
-    mosquitto mosquitto-clients erlang-base rabbitmq-server redis-server redis-tools openssl valgrind \
+    mosquitto mosquitto-clients erlang-base rabbitmq-server redis-server redis-tools openssl valgrind argon2 \
     python3 python3-pytest python3-pytest-xdist python3-pytest-timeout \
-    python3-paho-mqtt python3-redis python3-cryptography python3-yaml \
+    python3-paho-mqtt python3-redis python3-cryptography python3-jwt python3-yaml \
     $(node_packages)
 install_node_modules

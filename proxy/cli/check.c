@@ -18,13 +18,13 @@ static void print_json(const struct diag_list *diag)
     struct buffer out = {0};
     struct json json;
 
-    json_begin(&json, &out);
-    json_object_begin(&json, NULL);
-    json_boolean(&json, "ok", diag_errors(diag) == 0);
-    json_unsigned(&json, "errors", diag_errors(diag));
-    json_unsigned(&json, "warnings", diag_warnings(diag));
+    json_write_begin(&json, &out);
+    json_write_object_begin(&json, NULL);
+    json_write_boolean(&json, "ok", diag_errors(diag) == 0);
+    json_write_unsigned(&json, "errors", diag_errors(diag));
+    json_write_unsigned(&json, "warnings", diag_warnings(diag));
     diag_print_json(diag, &json, "findings");
-    json_object_end(&json);
+    json_write_object_end(&json);
     printf("%.*s\n", VIEW_ARGS(buffer_view(&out)));
     buffer_release(&out);
 }
@@ -48,10 +48,13 @@ static int run(const struct cli_command *command, const char *const *values, int
             diag_warnings(diag), diag_warnings(diag) == 1 ? "" : "s");
     }
     status = diag_errors(diag) == 0 ? CLI_OK : CLI_FINDINGS;
-    snapshot_free(snapshot);
+    snapshot_release(snapshot);
     diag_list_free(diag);
     return status;
 }
 
-const struct cli_command cli_check = {"check", "",
-    "check configuration, policy, certificates and passwords; all findings at once", options, run};
+const struct cli_command cli_check = {.name = "check",
+    .arguments = "",
+    .summary = "check configuration, policy, certificates and passwords; all findings at once",
+    .options = options,
+    .run = run};

@@ -3,6 +3,8 @@
 #ifndef MQWARD_PROXY_CLI_CLI_H
 #define MQWARD_PROXY_CLI_CLI_H
 
+#include <stdbool.h>
+
 /* Exit status of every subcommand. */
 enum { CLI_OK = 0, CLI_FINDINGS = 1, CLI_USAGE = 2 };
 
@@ -14,16 +16,21 @@ struct cli_option {
 };
 
 struct cli_command {
-    const char *name;
+    const char *name;                 /* of a group's verb both words: "policy schema" */
     const char *arguments;            /* positional ones, for the help; "" = none */
     const char *summary;              /* one line */
     const struct cli_option *options; /* ended by a NULL name; --help is understood everywhere */
     /* values[i]: of options[i] (NULL: not given; "" for one without argument). The rest of the words follow.
      */
     int (*run)(const struct cli_command *command, const char *const *values, int argc, char **argv);
+    /* Options may stand behind the words, too; a word that begins with '-' then needs "--" before it. */
+    bool options_anywhere;
+    const struct cli_command *const *verbs; /* of a group, ended by NULL: then it has no options and no run */
 };
 
-extern const struct cli_command cli_run, cli_check, cli_reference;
+extern const struct cli_command cli_run, cli_check, cli_reload, cli_bans, cli_reference, cli_policy;
+/* Verbs of cli_policy. */
+extern const struct cli_command cli_policy_test, cli_policy_explain, cli_policy_schema;
 
 /* Says what is wrong with the command line, and where help is; returns CLI_USAGE. */
 int cli_usage_error(const struct cli_command *command, const char *format, ...)

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* mqward: finds the subcommand, reads its options, runs it. */
+#include <errno.h>
 #include <getopt.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -11,16 +13,22 @@
 
 #define OPTIONS_MAX 16
 
-static const struct cli_command *const commands[] = {&cli_run, &cli_check, &cli_reference};
-#define COMMANDS (sizeof(commands) / sizeof(commands[0]))
+static const struct cli_command *const commands[] = {
+    &cli_run, &cli_check, &cli_reload, &cli_bans, &cli_policy, &cli_reference, NULL};
+#define COMMANDS_MAX 16 /* of the program, and of a group */
+
+static void print_rows(const struct cli_command *const *rows, FILE *out)
+{
+    for (; *rows != NULL; rows++)
+        fprintf(out, "  %-16s %s\n", (*rows)->name, (*rows)->summary);
+}
 
 static void print_help(FILE *out)
 {
     fprintf(out, "mqward " MQWARD_VERSION ": a TLS-terminating MQTT security proxy\n\n"
                  "usage: mqward COMMAND [OPTION...]\n\ncommands:\n");
-    for (size_t i = 0; i < COMMANDS; i++)
-        fprintf(out, "  %-10s %s\n", commands[i]->name, commands[i]->summary);
-    fprintf(out, "  %-10s %s\n", "help", "this text, or with a command that command's options");
+    print_rows(commands, out);
+    fprintf(out, "  %-16s %s\n", "help", "this text, or with a command that command's options");
     fprintf(out,
         "\noptions:\n  -h, --help     this text\n  -V, --version  the version\n\n"
         "exit status: 0 all is well, 1 something was found or failed, 2 the command line is wrong\n");
@@ -28,6 +36,11 @@ static void print_help(FILE *out)
 
 static void print_command_help(const struct cli_command *command, FILE *out)
 {
+    if (command->verbs != NULL) {
+        fprintf(out, "usage: mqward %s VERB [OPTION...]\n\n%s\n\n", command->name, command->summary);
+        print_rows(command->verbs, out);
+        return;
+    }
     fprintf(out, "usage: mqward %s%s%s\n\n%s\n\noptions:\n", command->name,
         command->options->name ? " [OPTION...]" : "", command->arguments, command->summary);
     for (const struct cli_option *option = command->options; option->name != NULL; option++) {
@@ -56,25 +69,34 @@ int cli_usage_error(const struct cli_command *command, const char *format, ...)
     return CLI_USAGE;
 }
 
-static const struct cli_command *find_command(const char *name)
+/* "schema" of "policy schema". */
+static const char *last_word(const struct cli_command *command)
 {
-    for (size_t i = 0; i < COMMANDS; i++)
-        if (strcmp(commands[i]->name, name) == 0)
-            return commands[i];
-    return NULL;
+    const char *blank = strrchr(command->name, ' ');
+    return blank == NULL ? command->name : blank + 1;
 }
 
-static int unknown_command(const char *name)
+static const struct cli_command *find_command(const struct cli_command *const *rows, const char *word)
 {
-    const char *names[COMMANDS];
-    const char *near;
+    while (*rows != NULL && strcmp(last_word(*rows), word) != 0)
+        rows++;
+    return *rows;
+}
 
-    for (size_t i = 0; i < COMMANDS; i++)
-        names[i] = commands[i]->name;
-    near = diag_suggest(view_of_string(name), names, COMMANDS);
+static int unknown_command(const struct cli_command *group, const char *word)
+{
+    const struct cli_command *const *rows = group == NULL ? commands : group->verbs;
+    const char *what = group == NULL ? "command" : group->name;
+    const char *names[COMMANDS_MAX];
+    const char *near;
+    size_t count = 0;
+
+    for (; rows[count] != NULL && count < COMMANDS_MAX; count++)
+        names[count] = last_word(rows[count]);
+    near = diag_suggest(view_of_string(word), names, count);
     if (near != NULL)
-        return cli_usage_error(NULL, "unknown command '%s': did you mean '%s'?", name, near);
-    return cli_usage_error(NULL, "unknown command '%s'", name);
+        return cli_usage_error(group, "unknown %s '%s': did you mean '%s'?", what, word, near);
+    return cli_usage_error(group, "unknown %s '%s'", what, word);
 }
 
 /* The command's options as getopt_long(3) wants them; --help is the last. */
@@ -82,7 +104,8 @@ static void build_options(const struct cli_command *command, struct option *long
 {
     size_t count = 0;
 
-    *shorts++ = '+';
+    if (!command->options_anywhere)
+        *shorts++ = '+';
     *shorts++ = ':';
     for (; command->options[count].name != NULL; count++) {
         const struct cli_option *option = &command->options[count];
@@ -135,24 +158,63 @@ static int run_command(const struct cli_command *command, int argc, char **argv)
     return command->run(command, values, argc - optind, argv + optind);
 }
 
+/* words[0] is the command, words[1] the verb if it is a group. Sets how many words named it; NULL after a
+ * message. whole: a group by itself is fine. */
+static const struct cli_command *resolve(int count, char **words, bool whole, int *named)
+{
+    const struct cli_command *command = find_command(commands, words[0]);
+    *named = 1;
+    if (command == NULL) {
+        unknown_command(NULL, words[0]);
+        return NULL;
+    }
+    if (command->verbs == NULL || (whole && count < 2))
+        return command;
+    if (count < 2) {
+        print_command_help(command, stderr);
+        return NULL;
+    }
+    const struct cli_command *verb = find_command(command->verbs, words[1]);
+    *named = 2;
+    if (verb == NULL)
+        unknown_command(command, words[1]);
+    return verb;
+}
+
+/* What was printed did not arrive: a script that reads it must not take that for all there is. */
+static int check_output(int status)
+{
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return status;
+    fprintf(stderr, "mqward: standard output can't be written: %s\n", strerror(errno));
+    return status == CLI_OK ? CLI_FINDINGS : status;
+}
+
 static int help(int argc, char **argv)
 {
     const struct cli_command *command;
+    int named;
 
     if (argc < 3) {
         print_help(stdout);
         return CLI_OK;
     }
-    command = find_command(argv[2]);
+    command = resolve(argc - 2, argv + 2, true, &named);
     if (command == NULL)
-        return unknown_command(argv[2]);
+        return CLI_USAGE;
     print_command_help(command, stdout);
     return CLI_OK;
+}
+
+static bool asks_for_help(const char *word)
+{
+    return strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0;
 }
 
 int main(int argc, char **argv)
 {
     const struct cli_command *command;
+    int named;
 
     hash_initialize();
     if (argc < 2) {
@@ -163,12 +225,16 @@ int main(int argc, char **argv)
         puts("mqward " MQWARD_VERSION);
         return CLI_OK;
     }
-    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0)
+    if (asks_for_help(argv[1]) || strcmp(argv[1], "help") == 0)
         return help(argc, argv);
     if (argv[1][0] == '-')
         return cli_usage_error(NULL, "unknown option '%s'", argv[1]);
-    command = find_command(argv[1]);
+    if (argc == 3 && asks_for_help(argv[2])) {
+        argv[2] = argv[1];
+        return help(argc, argv);
+    }
+    command = resolve(argc - 1, argv + 1, false, &named);
     if (command == NULL)
-        return unknown_command(argv[1]);
-    return run_command(command, argc - 1, argv + 1);
+        return CLI_USAGE;
+    return check_output(run_command(command, argc - named, argv + named));
 }

@@ -37,5 +37,8 @@ static int run(const struct cli_command *command, const char *const *values, int
     return cli_usage_error(command, "unknown topic '%s': expected config, policy or audit", argv[0]);
 }
 
-const struct cli_command cli_reference = {"reference", " config|policy|audit",
-    "print the reference of mqward.yaml, of the policy, or of audit records (Markdown)", options, run};
+const struct cli_command cli_reference = {.name = "reference",
+    .arguments = " config|policy|audit",
+    .summary = "print the reference of mqward.yaml, of the policy, or of audit records (Markdown)",
+    .options = options,
+    .run = run};

@@ -15,12 +15,13 @@ static int run(const struct cli_command *command, const char *const *values, int
 {
     struct diag_list *diag;
     struct snapshot *snapshot;
-    int status;
+    const char *path;
 
     if (argc > 0)
         return cli_usage_error(command, "unexpected argument '%s'", argv[0]);
     diag = diag_list_new();
-    snapshot = snapshot_load(values[0] == NULL ? "/etc/mqward/mqward.yaml" : values[0], diag);
+    path = values[0] == NULL ? "/etc/mqward/mqward.yaml" : values[0];
+    snapshot = snapshot_load(path, diag);
     diag_print(diag, stderr);
     if (snapshot == NULL) {
         fprintf(stderr, "mqward: %zu error%s: not started\n", diag_errors(diag),
@@ -28,13 +29,14 @@ static int run(const struct cli_command *command, const char *const *values, int
         diag_list_free(diag);
         return CLI_FINDINGS;
     }
+    diag_list_free(diag);
     log_configure(
         (enum log_level)snapshot->config->log_level, (enum log_format)snapshot->config->log_format, 2);
-    status = server_run(snapshot);
-    snapshot_free(snapshot);
-    diag_list_free(diag);
-    return status;
+    return server_run(path, snapshot);
 }
 
-const struct cli_command cli_run = {
-    "run", "", "serve: the daemon, in the foreground, its log on stderr", options, run};
+const struct cli_command cli_run = {.name = "run",
+    .arguments = "",
+    .summary = "serve: the daemon, in the foreground, its log on stderr",
+    .options = options,
+    .run = run};

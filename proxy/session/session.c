@@ -9,6 +9,13 @@
 #include "base/memory.h"
 #include "proxy/session/session_internal.h"
 
+void session_take_limits(struct session *session)
+{
+    session->packet_limit = session->policy->limit_packet;
+    session->broker_packet_max = session->settings->broker_max_packet;
+    session->aliases.maximum = session->settings->topic_alias_maximum;
+}
+
 struct session *session_new(const struct session_settings *settings, const struct session_peer *peer,
     const struct session_hooks *hooks)
 {
@@ -22,7 +29,7 @@ struct session *session_new(const struct session_settings *settings, const struc
     session->client_packet_limit = UINT32_MAX;
     session->from_client.search = SESSION_ORDER_MAX; /* brokers hardly ever answer out of order */
     session->from_broker.search = SESSION_ORDER_SEARCH;
-    session->aliases.maximum = settings->topic_alias_maximum;
+    session_take_limits(session);
     /* Sampling needs no secrecy, only that sessions differ. */
     session->sample = (uint64_t)(uintptr_t)session ^ ((uint64_t)peer->port << 40) ^ 0x9E3779B97F4A7C15u;
     return session;
@@ -35,15 +42,22 @@ void session_free(struct session *session)
     assert(session->magic == SESSION_MAGIC);
     session->magic = 0;
     policy_subject_free(session->subject);
+    free((void *)(uintptr_t)session->former_user.data);
+    free(session->end_detail);
     free((void *)(uintptr_t)session->client_id.data);
     free((void *)(uintptr_t)session->username.data);
     free((void *)(uintptr_t)session->authentication_method.data);
+    session_token_free(session);
+    session_will_free(session->will);
+    session_held_connect_free(session->held_connect);
+    free(session->previous_policy);
     session_flow_free(&session->from_client);
     session_flow_free(&session->from_broker);
     session_alias_free(&session->aliases);
     session_subscriptions_free(&session->subscriptions);
     session_cache_free(session->publish_cache);
     session_cache_free(session->receive_cache);
+    session_rates_free(session);
     buffer_release(&session->scratch);
     free(session);
 }
@@ -51,7 +65,8 @@ void session_free(struct session *session)
 void session_set_state(struct session *session, enum session_state state)
 {
     static const uint8_t legal[] = {
-        [SESSION_NEW] = 1 << SESSION_CONNECTING | 1 << SESSION_CLOSING,
+        [SESSION_NEW] = 1 << SESSION_IDENTIFYING | 1 << SESSION_CONNECTING | 1 << SESSION_CLOSING,
+        [SESSION_IDENTIFYING] = 1 << SESSION_CONNECTING | 1 << SESSION_CLOSING,
         [SESSION_CONNECTING] = 1 << SESSION_OPEN | 1 << SESSION_CLOSING,
         [SESSION_OPEN] = 1 << SESSION_CLOSING,
         [SESSION_CLOSING] = 1 << SESSION_CLOSING,
@@ -72,6 +87,7 @@ bool session_client_ready(const struct session *session)
     case SESSION_OPEN:
         return session->from_client.made_up < SESSION_MADE_UP_HIGH &&
                session->subscriptions.pending_count < SESSION_PENDING_HIGH;
+    case SESSION_IDENTIFYING:
     case SESSION_CLOSING:
         break;
     }
@@ -174,7 +190,7 @@ static enum session_verdict client_auth(
 {
     struct mqtt_packet packet;
 
-    if (!session->has_authentication)
+    if (session->token_in != POLICY_TOKEN_AUTHENTICATION && !session->has_authentication)
         return session_client_violation(session, REASON_protocol_error, "MQTT-4.12.0-6",
             "AUTH although CONNECT named no authentication method", MQTT_AUTH, output);
     if (session->state == SESSION_CONNECTING && !session->authentication_asked)
@@ -185,6 +201,8 @@ static enum session_verdict client_auth(
     if (!same_method(session, &packet.u.auth.properties))
         return session_client_violation(session, REASON_bad_authentication_method, "MQTT-4.12.0-5",
             "an authentication method other than that of CONNECT", MQTT_AUTH, output);
+    if (session->token_in == POLICY_TOKEN_AUTHENTICATION)
+        return session_token_renew(session, &packet, output);
     session->authentication_asked = false;
     return SESSION_FORWARD;
 }
@@ -392,21 +410,24 @@ enum mqtt_version session_version(const struct session *session)
 
 size_t session_client_max_packet(const struct session *session)
 {
-    uint64_t limit = session->policy->limit_packet;
-
-    return session->state == SESSION_OPEN && session->broker_packet_limit < limit
+    return session->state == SESSION_OPEN && session->broker_packet_limit < session->packet_limit
                ? session->broker_packet_limit
-               : limit;
+               : session->packet_limit;
 }
 
 size_t session_broker_max_packet(const struct session *session)
 {
-    return session->settings->broker_max_packet;
+    return session->broker_packet_max;
 }
 
 bool session_is_open(const struct session *session)
 {
     return session->state == SESSION_OPEN;
+}
+
+bool session_is_connecting(const struct session *session)
+{
+    return session->state == SESSION_IDENTIFYING || session->state == SESSION_CONNECTING;
 }
 
 uint64_t session_keep_alive_ms(const struct session *session)

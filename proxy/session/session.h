@@ -23,6 +23,9 @@ struct session_settings {
     uint32_t broker_max_packet;   /* bytes: the largest packet accepted from the broker */
     uint16_t topic_alias_maximum; /* announced to 5.0 clients; 0: no aliases */
     uint32_t max_filters;         /* topic filters in one SUBSCRIBE or UNSUBSCRIBE */
+    /* As struct policy_credentials wants it; NULL: there are no key sets. */
+    const struct jwks *(*find_jwks)(void *context, const char *name);
+    void *jwks_context;
     struct mqtt_options options;
 };
 
@@ -41,6 +44,35 @@ struct session_peer {
     size_t certificate_ca_count;
     const struct policy_certificate_value *certificate_values;
     size_t certificate_value_count;
+    uint64_t certificate_expires_s; /* seconds since 1970; 0: not known */
+};
+
+/* Who is banned, or counted: the identity, or the address (as address_site() writes it). */
+struct session_party {
+    bool is_address;
+    struct view value;
+};
+
+/* A ban that the policy asks for. */
+struct session_ban {
+    struct session_party party;
+    uint64_t for_ms;
+    uint64_t until_wall_us; /* the end, as the audit says */
+    struct view why;        /* for people */
+};
+
+/* What rates count. */
+enum session_counted {
+    SESSION_ARRIVAL, /* a CONNECT, when nothing is known but its address */
+    SESSION_ENTRY,   /* a CONNECT of an identity that is proven */
+    SESSION_MESSAGE  /* a PUBLISH of the client */
+};
+
+/* What the rates said. */
+struct session_rates {
+    uint64_t refused;   /* bit of the check that refuses: nothing was counted; 0: none does */
+    uint64_t monitored; /* bits of the checks in monitor mode that would refuse */
+    uint64_t now_ns;    /* when: monotonic */
 };
 
 /* What a session asks of its surroundings. context is passed through. */
@@ -48,8 +80,8 @@ struct session_hooks {
     /* An audit event: pushed before the output of the same call is carried out. The event's views hold for
      * the call. */
     void (*audit)(void *context, const struct audit_event *event);
-    /* REASON_none if name and password are right in the password file of that name. */
-    enum reason (*check_password)(void *context, const char *file, struct view name, struct view password);
+    /* What stands for that name in the file, as a number that changes with it; 0: there is no such name. */
+    uint64_t (*password_tag)(void *context, const char *file, struct view name);
     /* Claims a place for the identity (at most limit sessions, 0 = any number) and the client id (empty: the
      * broker's choice). REASON_none, REASON_sessions_exceeded or REASON_client_id_in_use. Not proven: only
      * says what a claim would get; who may turn out to be an impostor holds nothing. Called again once
@@ -57,6 +89,20 @@ struct session_hooks {
      * caller when the session ends. */
     enum reason (*claim)(
         void *context, struct view identity, struct view client_id, uint64_t limit, bool proven);
+    /* Counts a denial of the party. True: it is the one that makes them too many. */
+    bool (*denied)(void *context, const struct session_party *party, const struct policy_repeat *repeat);
+    /* Begins a ban, which also ends the party's other sessions. */
+    void (*ban)(void *context, const struct session_ban *ban);
+    /* For how many milliseconds more the party is banned; 0: it is not. ordered: only by an operator's order
+     * counts. */
+    uint64_t (*ban_left)(void *context, const struct session_party *party, bool ordered);
+    /* Takes hold of what the checks of the policy count for the subject (NULL: for the client's address
+     * alone), in place of what was held; of a policy without checks: of nothing. */
+    void (*hold_rates)(void *context, const struct policy *policy, const struct policy_subject *subject);
+    /* Counts one, and bytes of payload, against those of checks (bits) that are held and count that: against
+     * all of them, or none. Never called before hold_rates(). */
+    struct session_rates (*count)(
+        void *context, enum session_counted counted, uint64_t checks, uint64_t bytes);
     void *context;
 };
 
@@ -65,9 +111,17 @@ struct session_hooks {
  * connections once what was sent is written. */
 enum session_verdict { SESSION_CONSUMED, SESSION_FORWARD };
 
+/* Passwords are slow to check by design: not on the caller's loop. */
+struct session_password_check {
+    const char *file;           /* its name in mqward.yaml */
+    struct view name, password; /* of the session, until session_password_checked() or session_free() */
+};
+
 struct session_output {
     struct buffer *to_client; /* given by the caller; appended to */
     struct buffer *to_broker;
+    /* NULL: none. Else CONNECT waits for session_password_checked(). */
+    const struct session_password_check *check_password;
     bool open_broker; /* connect to the upstream now; to_broker is the first it gets */
     bool close;
     enum reason reason; /* why, with close */
@@ -82,11 +136,25 @@ void session_free(struct session *session); /* NULL is fine */
  * outstanding): the caller keeps the bytes and asks again after each packet of the broker. */
 bool session_client_ready(const struct session *session);
 
+/* Replaces settings and policy, which need not be the old ones' equals. An open session is judged anew: who
+ * the client is, its will, its subscriptions; what the new policy forbids ends now. Not while CONNECT is on
+ * its way (session_is_connecting()), nor once the session has ended. What the old settings point to is not
+ * looked at any more. settings outlives the session. */
+void session_rebind(
+    struct session *session, const struct session_settings *settings, struct session_output *output);
+/* The client must go now, and its will with it: whoever takes its place is to find no message of its. */
+void session_evict(struct session *session, enum reason reason, struct session_output *output);
+bool session_is_connecting(
+    const struct session *session); /* CONNECT is being checked, or went on and CONNACK is awaited */
+
 /* A frame of the client, or of the broker. frame's bytes hold for the call. */
 enum session_verdict session_client_packet(
     struct session *session, const struct mqtt_frame *frame, struct session_output *output);
 enum session_verdict session_broker_packet(
     struct session *session, const struct mqtt_frame *frame, struct session_output *output);
+
+/* What the check that an output asked for has found; REASON_none: name and password are right. */
+void session_password_checked(struct session *session, enum reason found, struct session_output *output);
 
 /* The bytes of a side are not MQTT: error is what mqtt_frame_next() said. Answers, audits and closes. */
 void session_client_malformed(
@@ -115,6 +183,18 @@ bool session_is_open(const struct session *session); /* CONNACK said yes */
 /* Milliseconds after which a silent client is gone: one and a half times the keep alive in force; 0: keep
  * alive is off. */
 uint64_t session_keep_alive_ms(const struct session *session);
+/* When the credential of an open session ends, in seconds since 1970; 0: never. */
+uint64_t session_expires_s(const struct session *session);
+/* That time has come: true if the session is to be aborted for credential_expired. Monitor mode reports it,
+ * once, and goes on. */
+bool session_expire(struct session *session);
+/* The client's address is banned, or the identity that it has proven. */
+bool session_is_banned(const struct session *session);
+/* When the audit is to hear of messages that a rate refused without an event of their own, in nanoseconds of
+ * clock_monotonic_ns(); 0: there are none. */
+uint64_t session_rates_due_ns(const struct session *session);
+/* That time has come. */
+void session_rates_tell_due(struct session *session, uint64_t now_ns);
 /* The broker's address, once it is known (borrowed). */
 void session_set_server(struct session *session, struct view address, uint16_t port);
 /* Bytes that a ring should have free before this packet is handed in, so that its audit events find room. (An

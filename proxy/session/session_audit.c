@@ -26,6 +26,11 @@ static void event_subject(const struct session *session, struct audit_event *eve
 {
     const char *groups[AUDIT_ROLES_MAX];
 
+    if (session->former_user.data != NULL) {
+        event->user = session->former_user;
+        event->source = view_of_string(policy_source_name(session->former_source));
+        return;
+    }
     if (session->subject == NULL)
         return;
     event->user = policy_subject_id(session->subject);
@@ -52,6 +57,7 @@ void session_event_begin(const struct session *session, struct audit_event *even
         .client_id = session->client_id,
         .ruleset = view_of_string(session->policy->name),
         .policy_version = view_of_string(session->policy->version),
+        .previous_policy = view_of_string(session->previous_policy),
     };
     if (session->version != 0)
         event->mqtt_version = view_of_string(mqtt_version_name(session->version));
@@ -71,6 +77,17 @@ void session_event_verdict(struct audit_event *event, const struct policy_verdic
         snprintf(nearest, SESSION_NEAREST_MAX, "%s:%s", verdict->nearest->name, verdict->nearest_condition);
         event->nearest = view_of_string(nearest);
     }
+}
+
+void session_event_will(
+    struct audit_event *event, const struct session_will *will, struct view response_topic)
+{
+    event->has_topic = true;
+    event->topic = will->topic;
+    event->response_topic = response_topic;
+    event->has_qos = true;
+    event->qos = will->qos;
+    event->retained = will->retain;
 }
 
 void session_event_payload(const struct session *session, struct audit_event *event, struct view payload)
@@ -93,7 +110,8 @@ void session_event_payload(const struct session *session, struct audit_event *ev
 static bool is_denial(enum audit_action action)
 {
     return action == AUDIT_publish_denied || action == AUDIT_subscribe_denied ||
-           action == AUDIT_delivery_filtered || action == AUDIT_will_denied;
+           action == AUDIT_delivery_filtered || action == AUDIT_will_denied ||
+           action == AUDIT_subscription_withdrawn || action == AUDIT_rate_limited;
 }
 
 void session_event_emit(const struct session *session, const struct audit_event *event)
@@ -120,11 +138,12 @@ bool session_sample(struct session *session)
 
 size_t session_audit_room(const struct session *session, const struct mqtt_frame *frame)
 {
-    size_t filters = 0;
+    size_t filters = 0, bans = session->policy->repeat.ban_ms == 0 ? 0 : 2;
 
-    /* At most: would-deny, the act itself, the end of the session. */
+    /* At most: would-deny, the act itself, what each check has to tell, bans, the end of the session. */
     if (frame->type == MQTT_SUBSCRIBE)
         filters = frame->size / 4 < session->settings->max_filters ? frame->size / 4
                                                                    : session->settings->max_filters;
-    return 3 * AUDIT_EVENT_MAX + filters * EVENT_USUAL;
+    return (3 + bans) * AUDIT_EVENT_MAX +
+           (filters + policy_check_count(session->settings->policy)) * EVENT_USUAL;
 }

@@ -66,6 +66,8 @@ static bool claim(
     struct policy_identification found = {.reason = REASON_none};
     bool unnamed = session->client_id.length == 0;
 
+    if (session_is_broker_identified(session) && !session_rates_enter(session, output))
+        return false;
     if (unnamed)
         found = learn_client_id(session, properties);
     if (found.reason == REASON_none &&
@@ -101,10 +103,14 @@ static void write_connack_v5(
     const struct mqtt_properties *given = &packet->u.connack.properties;
     uint32_t limit = mqtt_properties_number(given, MQTT_MAXIMUM_PACKET_SIZE, UINT32_MAX);
 
-    if (limit > session->policy->limit_packet)
-        limit = (uint32_t)session->policy->limit_packet;
+    if (limit > session->packet_limit)
+        limit = (uint32_t)session->packet_limit;
     mqtt_properties_copy_without(
         &session->scratch, given, BIT(MQTT_TOPIC_ALIAS_MAXIMUM) | BIT(MQTT_MAXIMUM_PACKET_SIZE));
+    /* The broker knows nothing of an exchange that ended here, [MQTT-4.12.0-5]. */
+    if (session->token_in == POLICY_TOKEN_AUTHENTICATION)
+        mqtt_property_write_string(
+            &session->scratch, MQTT_AUTHENTICATION_METHOD, session->authentication_method);
     mqtt_property_write_number(&session->scratch, MQTT_MAXIMUM_PACKET_SIZE, limit);
     if (session->aliases.maximum != 0)
         mqtt_property_write_number(&session->scratch, MQTT_TOPIC_ALIAS_MAXIMUM, session->aliases.maximum);
@@ -138,7 +144,8 @@ enum session_verdict session_broker_connack(
         return session_broker_violation(session, error.statement, error.text, output);
     if (connack->code != 0)
         return refused_by_broker(session, &packet, output);
-    if (!claim(session, &connack->properties, output))
+    session->identified = true;
+    if (session_refuse_banned(session, output) || !claim(session, &connack->properties, output))
         return SESSION_CONSUMED;
     learn_limits(session, &connack->properties);
     session->resumed = session->version == MQTT_V31 ? !session->clean_start : connack->session_present;

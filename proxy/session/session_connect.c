@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* CONNECT: who is it, may it, and what goes on to the broker (mqtt-semantics "Sessions"). */
 #include <assert.h>
+#include <openssl/crypto.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/memory.h"
 #include "proxy/session/session_internal.h"
 
@@ -47,44 +50,59 @@ void session_connect_would_refuse(const struct session *session, enum reason rea
 
 /* ---- identity ---- */
 
-static bool identify(
-    struct session *session, const struct mqtt_connect *connect, struct session_output *output)
+struct policy_credentials session_credentials(const struct session *session)
 {
-    const struct policy_credentials credentials = {
+    struct policy_credentials credentials = {
         .has_certificate = session->peer->has_certificate,
         .certificate_cas = session->peer->certificate_cas,
         .certificate_ca_count = session->peer->certificate_ca_count,
         .certificate_values = session->peer->certificate_values,
         .certificate_value_count = session->peer->certificate_value_count,
-        .has_username = connect->has_username,
-        .username = connect->username,
-        .has_password = connect->has_password,
-        .password = connect->password,
-        .client_id = connect->client_id,
+        .has_username = session->has_username,
+        .username = session->username,
+        .has_password = session->has_password,
+        .client_id = session->client_id,
         .address = session->peer->address,
         .dialect = session->settings->dialect,
+        .certificate_expires_s = session->peer->certificate_expires_s,
+        .now_s = clock_wall_us() / 1000000,
+        .find_jwks = session->settings->find_jwks,
+        .context = session->settings->jwks_context,
     };
-    struct policy_identification found =
-        policy_identify(session->settings->policy, &credentials, &session->subject);
+    session_token_present(session, &credentials);
+    return credentials;
+}
 
+uint64_t session_password_tag(const struct session *session, const struct policy_identification *found)
+{
+    return session->hooks.password_tag(session->hooks.context, found->password_file, session->username);
+}
+
+enum reason session_check_identity(const struct session *session, const struct policy_identification *found)
+{
+    if (found->result == POLICY_REFUSED)
+        return found->reason;
     /* With an authentication method the broker authenticates whom the exchange names, and never looks at the
      * user name that the identity would be taken from. */
-    if (found.result == POLICY_ASK_BROKER && session->has_authentication) {
-        found.result = POLICY_REFUSED;
-        found.reason = REASON_bad_authentication_method;
-    }
-    if (found.result == POLICY_CHECK_PASSWORD)
-        found.reason = session->hooks.check_password(
-            session->hooks.context, found.password_file, connect->username, connect->password);
-    else if (found.result != POLICY_REFUSED)
-        return true;
-    if (found.reason == REASON_none)
+    if (found->result == POLICY_ASK_BROKER && session->has_authentication)
+        return REASON_bad_authentication_method;
+    return REASON_none;
+}
+
+/* False: refused. Monitor mode reports, and lets in somebody of whom nothing is believed. */
+static bool identity_stands(struct session *session, const struct policy_identification *found,
+    enum reason reason, struct session_output *output)
+{
+    if (reason == REASON_none)
         return true;
     if (session->policy->mode == POLICY_MONITOR && session->subject != NULL) {
-        session_connect_would_refuse(session, found.reason, found.rule, found.detail);
+        session_connect_would_refuse(session, reason, found->rule, found->detail);
+        /* it was not known yet, or not to be asked about any more: a name alone proves nothing */
+        if (found->result != POLICY_REFUSED || found->source == POLICY_SOURCE_PASSWORD)
+            policy_subject_distrust(session->settings->policy, session->subject);
         return true;
     }
-    session_connect_refuse(session, found.reason, found.rule, found.detail, output);
+    session_connect_refuse(session, reason, found->rule, found->detail, output);
     return false;
 }
 
@@ -117,34 +135,64 @@ static bool claim(struct session *session, struct session_output *output)
 
 /* ---- the will is judged exactly as a publish ---- */
 
-static bool will_allowed(struct session *session, const struct mqtt_will *will, struct session_output *output)
+void session_will_free(struct session_will *will)
+{
+    if (will == NULL)
+        return;
+    free((void *)(uintptr_t)will->topic.data);
+    free((void *)(uintptr_t)will->response_topic.data);
+    free(will);
+}
+
+static struct session_will *will_new(const struct mqtt_will *given)
+{
+    struct session_will *will = memory_calloc(1, sizeof(*will));
+    struct mqtt_property_value value;
+
+    will->qos = given->qos;
+    will->retain = given->retain;
+    will->size = given->payload.length;
+    will->topic = view_of(memory_copy_string(given->topic), given->topic.length);
+    if (mqtt_properties_find(&given->properties, MQTT_RESPONSE_TOPIC, &value))
+        will->response_topic = view_of(memory_copy_string(value.string), value.string.length);
+    return will;
+}
+
+bool session_judge_will(const struct session *session, const struct session_will *will,
+    struct policy_verdict *verdict, struct view *response_topic)
 {
     const struct policy_request request = {
-        POLICY_WILL, will->topic, session->settings->dialect, will->qos, will->retain, will->payload.length};
+        POLICY_WILL, will->topic, session->settings->dialect, will->qos, will->retain, will->size};
+
+    session_judge(session, &request, verdict);
+    if (verdict->allowed && will->response_topic.data != NULL) {
+        *response_topic = will->response_topic;
+        session_may_receive_response(session, will->response_topic, verdict);
+    }
+    return verdict->allowed && !verdict->would_be_denied;
+}
+
+static bool will_allowed(struct session *session, const struct mqtt_will *will, struct session_output *output)
+{
     struct policy_verdict verdict;
     struct audit_event event;
     char nearest[SESSION_NEAREST_MAX];
     struct view response_topic = {NULL, 0};
 
-    session_judge(session, &request, &verdict);
-    if (verdict.allowed)
-        session_response_topic_allowed(session, &will->properties, &verdict, &response_topic);
-    if (verdict.allowed && !verdict.would_be_denied)
+    session->will = will_new(will);
+    if (session_judge_will(session, session->will, &verdict, &response_topic))
         return true;
     session_event_begin(session, &event, AUDIT_will_denied, verdict.reason,
         verdict.allowed ? AUDIT_MONITORED : AUDIT_REJECTED);
     session_event_verdict(&event, &verdict, nearest);
     event.packet = VIEW("connect");
-    event.has_topic = true;
-    event.topic = will->topic;
-    event.response_topic = response_topic;
-    event.has_qos = true;
-    event.qos = will->qos;
-    event.retained = will->retain;
+    session_event_will(&event, session->will, response_topic);
     session_event_payload(session, &event, will->payload);
     session_event_emit(session, &event);
-    if (!verdict.allowed)
+    if (!verdict.allowed) {
         session_connect_refuse(session, verdict.reason, verdict.rule, "will", output);
+        session_denied(session, &verdict, output);
+    }
     return verdict.allowed;
 }
 
@@ -168,9 +216,12 @@ static void write_connect_v5(
         lower_of(session->session_expiry_asked, session->policy->limit_session_expiry_s);
     session->session_expiry_limited = session->session_expiry != session->session_expiry_asked;
     mqtt_properties_copy_without(&session->scratch, given,
-        BIT(MQTT_TOPIC_ALIAS_MAXIMUM) | BIT(MQTT_MAXIMUM_PACKET_SIZE) | BIT(MQTT_SESSION_EXPIRY_INTERVAL));
+        BIT(MQTT_TOPIC_ALIAS_MAXIMUM) | BIT(MQTT_MAXIMUM_PACKET_SIZE) | BIT(MQTT_SESSION_EXPIRY_INTERVAL) |
+            (session->token_in == POLICY_TOKEN_AUTHENTICATION
+                    ? BIT(MQTT_AUTHENTICATION_METHOD) | BIT(MQTT_AUTHENTICATION_DATA)
+                    : 0));
     mqtt_property_write_number(&session->scratch, MQTT_MAXIMUM_PACKET_SIZE,
-        lower_of(session->settings->broker_max_packet, session->client_packet_limit));
+        lower_of(session->broker_packet_max, session->client_packet_limit));
     if (session->session_expiry != 0)
         mqtt_property_write_number(&session->scratch, MQTT_SESSION_EXPIRY_INTERVAL, session->session_expiry);
     rewritten.u.connect.properties = (struct mqtt_properties){buffer_view(&session->scratch), given->present};
@@ -191,8 +242,18 @@ static void remember(struct session *session, const struct mqtt_connect *connect
         mqtt_properties_find(&connect->properties, MQTT_AUTHENTICATION_METHOD, &method);
     if (session->has_authentication)
         session->authentication_method = view_of(memory_copy_string(method.string), method.string.length);
+    session->has_username = connect->has_username;
+    session->has_password = connect->has_password;
     session->client_id = view_of(memory_copy_string(connect->client_id), connect->client_id.length);
     session->username = view_of(memory_copy_string(connect->username), connect->username.length);
+}
+
+static struct view authentication_data(const struct mqtt_connect *connect)
+{
+    struct mqtt_property_value data = {0};
+
+    mqtt_properties_find(&connect->properties, MQTT_AUTHENTICATION_DATA, &data);
+    return data.string;
 }
 
 /* The version in which a CONNECT too broken to decode is refused: 5.0's form for level 5, 3.1.1's for the
@@ -212,12 +273,97 @@ static enum mqtt_version claimed_version(const struct mqtt_frame *frame)
     return body.data[2 + name] == 5 ? MQTT_V5 : MQTT_V311;
 }
 
+/* The identity stands: the rest of what CONNECT asks for, and on to the broker. */
+static enum session_verdict connect_on(
+    struct session *session, const struct mqtt_packet *packet, struct session_output *output)
+{
+    const struct mqtt_connect *connect = &packet->u.connect;
+    struct mqtt_packet stripped = *packet;
+
+    if (session_refuse_banned(session, output))
+        return SESSION_CONSUMED;
+    session->identified = !session_is_broker_identified(session);
+    if (session->identified && !session_rates_enter(session, output))
+        return SESSION_CONSUMED;
+    if (connect->has_will && !will_allowed(session, &connect->will, output))
+        return SESSION_CONSUMED;
+    if (!claim(session, output))
+        return SESSION_CONSUMED;
+    session_set_state(session, SESSION_CONNECTING);
+    output->open_broker = true;
+    if (session->token_in == POLICY_TOKEN_PASSWORD) {
+        /* Nobody has checked the user name beside a token, and a broker might believe it. */
+        stripped.u.connect.has_username = stripped.u.connect.has_password = false;
+        stripped.u.connect.username = stripped.u.connect.password = (struct view){NULL, 0};
+    } else if (session->version != MQTT_V5) {
+        return SESSION_FORWARD;
+    }
+    if (session->version == MQTT_V5)
+        write_connect_v5(session, &stripped, output);
+    else
+        mqtt_encode(&stripped, output->to_broker);
+    return SESSION_CONSUMED;
+}
+
+void session_held_connect_free(struct session_held_connect *held)
+{
+    if (held == NULL)
+        return;
+    OPENSSL_cleanse(held->bytes, held->length);
+    free(held);
+}
+
+static void ask_for_password(struct session *session, const struct mqtt_frame *frame,
+    const struct mqtt_connect *connect, const struct policy_identification *found,
+    struct session_output *output)
+{
+    struct session_held_connect *held = memory_calloc(1, sizeof(*held) + frame->bytes.length);
+
+    held->found = *found;
+    held->header_length = frame->header_length;
+    held->length = frame->bytes.length;
+    memcpy(held->bytes, frame->bytes.data, frame->bytes.length);
+    held->check = (struct session_password_check){.file = found->password_file,
+        .name = session->username,
+        .password =
+            view_of(held->bytes + (connect->password.data - frame->bytes.data), connect->password.length)};
+    session->held_connect = held;
+    session->password_tag = session_password_tag(session, found);
+    session_set_state(session, SESSION_IDENTIFYING);
+    output->check_password = &held->check;
+}
+
+void session_password_checked(struct session *session, enum reason found, struct session_output *output)
+{
+    struct session_held_connect *held = session->held_connect;
+    struct mqtt_frame frame;
+    struct mqtt_packet packet;
+    struct mqtt_error error;
+
+    if (session->state != SESSION_IDENTIFYING)
+        return;
+    session->held_connect = NULL;
+    if (found != REASON_none)
+        session->password_tag = 0; /* monitor mode may let it in, but nothing was proven */
+    frame = (struct mqtt_frame){.type = MQTT_CONNECT,
+        .bytes = view_of(held->bytes, held->length),
+        .header_length = held->header_length,
+        .size = held->length};
+    if (mqtt_decode(&frame, MQTT_FROM_CLIENT, 0, &session->settings->options, &packet, &error) == MQTT_OK &&
+        identity_stands(session, &held->found, found, output) &&
+        connect_on(session, &packet, output) == SESSION_FORWARD)
+        buffer_append(output->to_broker, frame.bytes);
+    session_held_connect_free(held);
+}
+
 enum session_verdict session_client_connect(
     struct session *session, const struct mqtt_frame *frame, struct session_output *output)
 {
     struct mqtt_packet packet;
     struct mqtt_error error;
     const struct mqtt_connect *connect = &packet.u.connect;
+    struct policy_credentials credentials;
+    struct policy_identification found;
 
     assert(session->state == SESSION_NEW);
     if (mqtt_decode(frame, MQTT_FROM_CLIENT, 0, &session->settings->options, &packet, &error) != MQTT_OK) {
@@ -228,16 +374,19 @@ enum session_verdict session_client_connect(
     if (connect->bridge)
         return session_client_violation(session, REASON_unsupported_version, "MQTT-3.1.2-2",
             "a bridge's private protocol level", MQTT_CONNECT, output);
-    if (!identify(session, connect, output))
+    if (session_refuse_banned(session, output)) /* an address: nothing of it is checked */
         return SESSION_CONSUMED;
-    if (connect->has_will && !will_allowed(session, &connect->will, output))
+    if (!session_rates_arrive(session, output))
         return SESSION_CONSUMED;
-    if (!claim(session, output))
+    credentials = session_credentials(session);
+    credentials.password = connect->password;
+    credentials.authentication_data = authentication_data(connect);
+    found = policy_identify(session->settings->policy, &credentials, &session->subject);
+    session_token_take(session, &found, connect);
+    if (!identity_stands(session, &found, session_check_identity(session, &found), output))
         return SESSION_CONSUMED;
-    session_set_state(session, SESSION_CONNECTING);
-    output->open_broker = true;
-    if (session->version != MQTT_V5)
-        return SESSION_FORWARD;
-    write_connect_v5(session, &packet, output);
+    if (found.result != POLICY_CHECK_PASSWORD)
+        return connect_on(session, &packet, output);
+    ask_for_password(session, frame, connect, &found, output);
     return SESSION_CONSUMED;
 }

@@ -25,7 +25,17 @@ static uint8_t connack_code(uint8_t code)
 
 static uint8_t disconnect_code(uint8_t code)
 {
-    return code == 0x88 ? 0x89 : code; /* server unavailable: busy */
+    switch (code) {
+    case 0x85: /* what only a CONNACK says of an identifier, or a password: of an open session */
+    case 0x86:
+        return 0x87;
+    case 0x88: /* server unavailable: busy */
+        return 0x89;
+    case 0x8A: /* banned, which only a CONNACK says: administrative action */
+        return 0x98;
+    default:
+        return code;
+    }
 }
 
 bool session_connack_code(const struct session *session, enum reason reason, uint8_t *code)
@@ -134,7 +144,7 @@ static void audit_violation(struct session *session, enum reason reason, const c
 /* Before CONNACK it also refuses the CONNECT: each has an event of how it ended. */
 static void close_violation(struct session *session, enum reason reason, struct session_output *output)
 {
-    if (session->state == SESSION_CONNECTING)
+    if (session_is_connecting(session))
         session_connect_refuse(session, reason, NULL, NULL, output);
     else
         session_close(session, reason, output);
@@ -180,8 +190,7 @@ void session_abort(struct session *session, enum reason reason, struct session_o
 {
     if (session->state == SESSION_CLOSING)
         return;
-    if (session->state == SESSION_CONNECTING && reason != REASON_client_closed &&
-        reason != REASON_client_lost)
+    if (session_is_connecting(session) && reason != REASON_client_closed && reason != REASON_client_lost)
         session_connect_refuse(session, reason, NULL, NULL, output);
     else
         session_close(session, reason, output);
@@ -191,12 +200,18 @@ void session_ended(struct session *session, enum reason reason, const struct ses
 {
     struct audit_event event;
 
+    session_rates_flush(session);
     if (session->accepted)
         session_event_begin(session, &event, AUDIT_disconnect, reason, AUDIT_INFORMED);
     else if (!session->refused && (session->version != 0 || reason == REASON_connect_timeout))
         session_event_begin(session, &event, AUDIT_connect_refused, reason, AUDIT_CLOSED);
     else
         return; /* nobody ever said who it was: a port check, a scan; the log has it */
+    event.detail = view_of_string(session->end_detail);
+    if (session->end_rule != NULL) {
+        event.rule = view_of_string(session->end_rule->name);
+        event.rule_location = view_of_string(session->end_rule->location);
+    }
     event.has_totals = true;
     event.duration_ms = totals->duration_ms;
     event.client_bytes = totals->client_bytes;

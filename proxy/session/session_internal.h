@@ -7,8 +7,9 @@
 
 #define SESSION_MAGIC 0x5e551011u
 
-/* NEW --CONNECT--> CONNECTING --CONNACK 0--> OPEN; any --> CLOSING. */
-enum session_state { SESSION_NEW, SESSION_CONNECTING, SESSION_OPEN, SESSION_CLOSING };
+/* NEW --CONNECT--> (IDENTIFYING --the password is right-->) CONNECTING --CONNACK 0--> OPEN; any --> CLOSING.
+ */
+enum session_state { SESSION_NEW, SESSION_IDENTIFYING, SESSION_CONNECTING, SESSION_OPEN, SESSION_CLOSING };
 
 /* ---- packet ids in flight (session_ids.c) ---- */
 enum session_id_state {
@@ -119,21 +120,27 @@ struct session_held_filter {
     uint32_t generation; /* of the item: a filter that is given back and asked for again is another one */
     uint32_t asked;      /* SUBSCRIBEs for it that are not answered yet */
     bool granted;
+    uint8_t options;  /* of the newest SUBSCRIBE, as it went on */
+    struct view text; /* owned; data == NULL: the session's texts were too long together */
 };
 struct session_held {
     struct session_held_filter *items;
     size_t count, capacity;
     uint32_t generation;
+    size_t bytes; /* of all texts */
 };
 /* Filters that are counted; monitor mode lets a client pass every limit of the policy. */
 #define SESSION_HELD_MAX 65536
+/* Texts beyond so many bytes are not kept: what such a filter brings is still judged at each delivery. */
+#define SESSION_HELD_BYTES (256 * 1024)
 bool session_held_has(const struct session_held *held, uint64_t hash);
 /* A SUBSCRIBE with the filter goes on. Returns the generation, for its answer; 0: there are too many to
  * count. */
-uint32_t session_held_ask(struct session_held *held, uint64_t hash);
+uint32_t session_held_ask(struct session_held *held, uint64_t hash, struct view filter, uint8_t options);
 /* Its answer: a filter that no SUBSCRIBE got is not held. */
 void session_held_answer(struct session_held *held, uint64_t hash, uint32_t generation, bool granted);
 void session_held_remove(struct session_held *held, uint64_t hash);
+void session_held_remove_at(struct session_held *held, size_t index);
 void session_held_free(struct session_held *held);
 
 /* ---- subscriptions (session_subscribe.c, session_unsubscribe.c) ---- */
@@ -142,12 +149,14 @@ struct session_pending {
     struct session_pending *next;
     enum mqtt_type type; /* of the answer */
     uint16_t packet_id;
+    bool own;           /* the proxy's own packet: its answer is nobody else's */
     uint32_t count;     /* filters in the client's packet */
     uint32_t forwarded; /* of these, sent on */
     struct session_pending_filter {
         uint64_t hash;       /* of the filter, where it went on in a SUBSCRIBE */
         uint32_t generation; /* what session_held_ask() said; 0: not counted */
         uint8_t code;        /* the proxy's answer, or SESSION_BROKER_ANSWERS */
+        uint8_t refusal; /* takes the place of the broker's yes: it was withdrawn since; 0: nothing does */
     } filters[];
 };
 #define SESSION_BROKER_ANSWERS 0xFF
@@ -166,6 +175,8 @@ void session_subscriptions_free(struct session_subscriptions *subscriptions);
 
 struct session_pending *session_pending_new(const struct mqtt_packet *packet, enum mqtt_type answer);
 void session_pending_await(struct session *session, struct session_pending *pending);
+/* A filter whose SUBSCRIBE is on its way was given back: its SUBACK is to say so. */
+void session_pending_refuse(struct session *session, uint32_t generation, enum reason reason);
 /* The proxy's whole answer, when nothing goes on. */
 void session_pending_answer(
     struct session *session, const struct session_pending *pending, struct session_output *output);
@@ -180,6 +191,10 @@ void session_pending_pass(
 /* The one that this answer is for, taken out of the list; NULL: none. */
 struct session_pending *session_pending_take(
     struct session *session, enum mqtt_type answer, uint16_t packet_id);
+/* What the client is told of a filter that the proxy refuses. */
+uint8_t session_refusal_code(const struct session *session, enum reason reason);
+/* Gives subscriptions back that the policy does not grant any more (session_withdraw.c). */
+void session_withdraw(struct session *session, struct session_output *output);
 /* A packet with thousands of filters is an attack or a mistake: each filter costs a decision. */
 enum session_verdict session_too_many_filters(
     struct session *session, enum mqtt_type type, struct session_output *output);
@@ -192,6 +207,7 @@ struct session_cache_entry {
     uint8_t max_qos;
     bool retain;
     uint64_t max_size;
+    uint64_t checks; /* that such a message is to pass */
     const struct policy_rule_info *rule;
 };
 struct session_cache {
@@ -199,6 +215,25 @@ struct session_cache {
     uint8_t last, next;
 };
 void session_cache_free(struct session_cache *cache);
+
+/* A CONNECT whose password is being checked. */
+struct session_held_connect {
+    struct session_password_check check;
+    struct policy_identification found;
+    size_t header_length, length;
+    uint8_t bytes[];
+};
+void session_held_connect_free(struct session_held_connect *held); /* NULL is fine */
+
+/* What CONNECT said of the will, to judge it by another policy. */
+struct session_will {
+    uint8_t qos;
+    bool retain;
+    uint64_t size;
+    struct view topic;          /* owned copies */
+    struct view response_topic; /* data == NULL: none */
+};
+void session_will_free(struct session_will *will); /* NULL is fine */
 
 struct session {
     uint32_t magic;
@@ -210,7 +245,22 @@ struct session {
     struct session_hooks hooks;
 
     struct policy_subject *subject;
+    /* Of a client that the policy in force does not know any more, or as somebody else: who it was, and what
+     * is to be said of its end. */
+    struct view former_user; /* owned */
+    enum policy_source former_source;
+    const struct policy_rule_info *end_rule;
+    char *end_detail;
     struct view client_id, username, authentication_method; /* owned copies */
+    bool has_username, has_password;                        /* CONNECT had them */
+    enum policy_token token_in; /* NONE: token, if there is one, is in the password all the same */
+    struct view token;          /* owned copy of a client's JSON Web Token; data NULL: none */
+    uint64_t token_since_s;     /* when it came, in seconds since 1970 */
+    uint64_t expires_s;         /* seconds since 1970; 0: never */
+    uint64_t password_tag;      /* of what the password was checked with */
+    struct session_will *will;  /* NULL: none */
+    struct session_held_connect *held_connect; /* while IDENTIFYING */
+    char *previous_policy; /* version of the policy that another one has replaced; NULL: none */
     struct view server_address;
     uint16_t server_port;
     uint16_t keep_alive; /* seconds in force */
@@ -218,6 +268,7 @@ struct session {
     bool resumed;                    /* CONNACK says, or in 3.1 may mean, that the broker kept a session */
     bool has_authentication;         /* CONNECT named an authentication method: AUTH may follow */
     bool authentication_asked;       /* the broker's AUTH awaits the client's */
+    bool identified;                 /* the identity is proven, so that all of its name answer for it */
     bool accepted;                   /* connect-accepted was audited: a disconnect event is owed */
     bool refused;                    /* connect-refused or its like was audited */
     bool session_expiry_limited;     /* the proxy lowered it */
@@ -228,15 +279,22 @@ struct session {
     uint8_t broker_max_qos;
     bool broker_retains;
     uint64_t broker_packet_limit; /* CONNACK's Maximum Packet Size */
+    uint64_t packet_limit;        /* of the policy at CONNECT, as the client was told */
+    uint32_t broker_packet_max;   /* of the settings at CONNECT, as the broker was told */
     uint64_t sample;              /* state of the sampling of allowed events */
 
     struct session_flow from_client, from_broker;
     struct session_aliases aliases;
     struct session_subscriptions subscriptions;
     struct session_cache *publish_cache, *receive_cache;
+    struct session_rate_told *rates_told; /* by check; NULL: nothing was refused */
+    uint64_t rates_untold;                /* checks with refused messages that the audit has not heard of */
+    bool holds_rates;
     struct buffer scratch; /* property blocks under construction; empty between packets */
 };
 
+/* Before CONNECT: the limits that the client and the broker will be told. They hold to the end. */
+void session_take_limits(struct session *session);
 /* The one place where the state changes; asserts that the step is legal. */
 void session_set_state(struct session *session, enum session_state state);
 
@@ -262,11 +320,53 @@ void session_event_begin(const struct session *session, struct audit_event *even
  * bytes). */
 #define SESSION_NEAREST_MAX 160
 void session_event_verdict(struct audit_event *event, const struct policy_verdict *verdict, char *nearest);
+void session_event_will(
+    struct audit_event *event, const struct session_will *will, struct view response_topic);
 /* length always; hash and excerpt as the policy says. */
 void session_event_payload(const struct session *session, struct audit_event *event, struct view payload);
 void session_event_emit(const struct session *session, const struct audit_event *event);
 /* True for the share of allowed acts that the policy wants to see. */
 bool session_sample(struct session *session);
+
+/* ---- denials and bans (session_ban.c) ---- */
+/* An act of the client was refused by the policy: a publish, a filter, a will, a response topic, a rate; not
+ * what monitor mode let pass. Called once for each, after its audit event and its answer. True: it was one
+ * too many, and the session has ended. */
+bool session_denied(
+    struct session *session, const struct policy_verdict *verdict, struct session_output *output);
+/* Only the client itself can have used up the rate: else to exceed it is no denial, or others would have it
+ * banned. */
+bool session_rate_is_own(const struct session *session, const struct policy_check_info *check);
+/* Refuses the CONNECT of a banned address, and of a banned identity once there is one. True: refused. */
+bool session_refuse_banned(struct session *session, struct session_output *output);
+
+/* ---- rates (session_rates.c) ---- */
+/* A CONNECT, by its address, before anything costs more; and of an identity that is proven. False: one too
+ * many (and answered). */
+bool session_rates_arrive(struct session *session, struct session_output *output);
+bool session_rates_enter(struct session *session, struct session_output *output);
+/* Another subject, or another policy: see hooks.hold_rates. */
+void session_rates_hold(struct session *session, const struct policy_subject *subject);
+/* A message was refused by a check (a bit). True: it gets an event of its own, which also reports how many
+ * before it got none; at most one a second. */
+bool session_rates_tell(struct session *session, uint64_t check, enum audit_disposition disposition,
+    uint64_t now_ns, uint64_t *suppressed);
+/* A message passed the checks: reports what is left of those that did not, if it is time. */
+void session_rates_passed(struct session *session, uint64_t checks, uint64_t now_ns);
+/* Reports all that is left, before the policy or the session goes. */
+void session_rates_flush(struct session *session);
+void session_rates_free(struct session *session);
+
+/* ---- tokens (session_token.c) ---- */
+/* What was found at CONNECT: keeps the token, for another policy or key set, and when it all ends. */
+void session_token_take(
+    struct session *session, const struct policy_identification *found, const struct mqtt_connect *connect);
+/* Fills in what the token and its place are for policy_identify(). */
+void session_token_present(const struct session *session, struct policy_credentials *credentials);
+void session_token_free(struct session *session);
+/* AUTH of a client whose token was in the authentication data: it brings another one. */
+enum session_verdict session_token_renew(
+    struct session *session, const struct mqtt_packet *packet, struct session_output *output);
 
 /* ---- handlers of packets, by file; each gets a frame of its type ---- */
 typedef enum session_verdict session_handler(
@@ -287,6 +387,16 @@ void session_connect_refuse(struct session *session, enum reason reason, const s
 /* What monitor mode lets pass, it reports. */
 void session_connect_would_refuse(const struct session *session, enum reason reason,
     const struct policy_rule_info *rule, const char *detail);
+/* What the client presents; username and password as they are known now. */
+struct policy_credentials session_credentials(const struct session *session);
+/* REASON_none: the policy's identity stands, but for a password or the broker's word; else why it does not.
+ */
+enum reason session_check_identity(const struct session *session, const struct policy_identification *found);
+/* What stands for the client's entry in the password file; see hooks.password_tag. */
+uint64_t session_password_tag(const struct session *session, const struct policy_identification *found);
+/* The verdict on a will; response_topic is the one that was denied, if any. False: denied, or would be. */
+bool session_judge_will(const struct session *session, const struct session_will *will,
+    struct policy_verdict *verdict, struct view *response_topic);
 /* Claims the session's place under its present client id, or asks for it; see hooks.claim. */
 enum reason session_claim(struct session *session, bool proven);
 /* The broker is the one that checks who the client is: nothing is proven before its CONNACK. */
@@ -298,7 +408,7 @@ bool session_connack_code(const struct session *session, enum reason reason, uin
 void session_judge(
     const struct session *session, const struct policy_request *request, struct policy_verdict *verdict);
 /* False, with the verdict, if the requester may not receive on its own response topic. */
-bool session_response_topic_allowed(const struct session *session, const struct mqtt_properties *properties,
-    struct policy_verdict *verdict, struct view *topic);
+bool session_may_receive_response(
+    const struct session *session, struct view topic, struct policy_verdict *verdict);
 
 #endif

@@ -57,23 +57,42 @@ void session_pending_answer(
     free(codes);
 }
 
+void session_pending_refuse(struct session *session, uint32_t generation, enum reason reason)
+{
+    for (struct session_pending *at = session->subscriptions.pending; at != NULL; at = at->next)
+        for (uint32_t i = 0; at->type == MQTT_SUBACK && i < at->count; i++)
+            if (at->filters[i].generation == generation)
+                at->filters[i].refusal = session_refusal_code(session, reason);
+}
+
+/* The code of the client's answer for a filter that the broker answered with this one. */
+static uint8_t code_of(const struct session_pending_filter *slot, uint8_t code)
+{
+    return slot->refusal != 0 && code < 0x80 ? slot->refusal : code;
+}
+
 enum session_verdict session_pending_merge(struct session *session, struct session_pending *pending,
     struct mqtt_packet *packet, struct session_output *output)
 {
     enum session_verdict verdict = SESSION_FORWARD;
     size_t answered = 0;
+    bool changed = pending->forwarded < pending->count;
 
     assert(packet->u.suback.codes.length == pending->forwarded);
     for (uint32_t i = 0; i < pending->count; i++) {
         struct session_pending_filter *slot = &pending->filters[i];
 
-        if (slot->code == SESSION_BROKER_ANSWERS)
-            slot->code = packet->u.suback.codes.data[answered++];
+        if (slot->code == SESSION_BROKER_ANSWERS) {
+            uint8_t code = packet->u.suback.codes.data[answered++];
+
+            slot->code = code_of(slot, code);
+            changed = changed || slot->code != code;
+        }
         if (slot->generation != 0)
             session_held_answer(
                 &session->subscriptions.held, slot->hash, slot->generation, slot->code < 0x80);
     }
-    if (pending->forwarded < pending->count) {
+    if (changed) {
         for (uint32_t i = 0; i < pending->count; i++)
             buffer_append_byte(&session->scratch, pending->filters[i].code);
         packet->u.suback.codes = buffer_view(&session->scratch);

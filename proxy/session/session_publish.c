@@ -17,18 +17,18 @@ static bool entry_holds(const struct session_cache_entry *entry, const struct po
            memcmp(entry->topic, request->topic.data, entry->length) == 0;
 }
 
-/* The rule that allowed the same before, within the bounds that the policy gave; NULL: ask it. */
-static const struct policy_rule_info *remembered(
+/* What allowed the same before, within the bounds that the policy gave; NULL: ask it. */
+static const struct session_cache_entry *remembered(
     struct session_cache *cache, const struct policy_request *request)
 {
     if (cache == NULL)
         return NULL;
     if (entry_holds(&cache->entries[cache->last], request))
-        return cache->entries[cache->last].rule;
+        return &cache->entries[cache->last];
     for (uint8_t i = 0; i < SESSION_CACHE_ENTRIES; i++)
         if (entry_holds(&cache->entries[i], request)) {
             cache->last = i;
-            return cache->entries[i].rule;
+            return &cache->entries[i];
         }
     return NULL;
 }
@@ -56,6 +56,7 @@ static void remember(
         .max_qos = verdict->envelope.max_qos,
         .retain = verdict->envelope.retain,
         .max_size = verdict->envelope.max_size,
+        .checks = verdict->checks,
         .rule = verdict->rule,
     };
 }
@@ -77,16 +78,13 @@ void session_judge(
     policy_decide(session->settings->policy, session->subject, request, verdict);
 }
 
-bool session_response_topic_allowed(const struct session *session, const struct mqtt_properties *properties,
-    struct policy_verdict *verdict, struct view *topic)
+bool session_may_receive_response(
+    const struct session *session, struct view topic, struct policy_verdict *verdict)
 {
-    struct mqtt_property_value value;
-    struct policy_request request = {.operation = POLICY_RECEIVE, .dialect = session->settings->dialect};
+    const struct policy_request request = {
+        .operation = POLICY_RECEIVE, .topic = topic, .dialect = session->settings->dialect};
     struct policy_verdict received;
 
-    if (!mqtt_properties_find(properties, MQTT_RESPONSE_TOPIC, &value))
-        return true;
-    request.topic = *topic = value.string;
     policy_decide(session->settings->policy, session->subject, &request, &received);
     if (received.allowed && !received.would_be_denied)
         return true;
@@ -103,7 +101,10 @@ struct publish_context {
     struct policy_request request;
     struct policy_verdict verdict;
     struct view response_topic;
-    bool rewritten; /* the alias ends here: the bytes that go on are not the ones that came */
+    bool rewritten;      /* the alias ends here: the bytes that go on are not the ones that came */
+    uint64_t limited_by; /* bit of the check whose rate refuses it; 0: none does */
+    uint64_t limited_ns; /* when */
+    uint64_t suppressed; /* messages like it that the audit did not hear of */
 };
 
 static void audit_publish(const struct session *session, const struct publish_context *context,
@@ -126,6 +127,7 @@ static void audit_publish(const struct session *session, const struct publish_co
     event.packet_id = context->packet.packet_id;
     event.has_reason_code = reason_code >= 0;
     event.reason_code = (uint8_t)reason_code;
+    event.suppressed = context->suppressed;
     session_event_payload(session, &event, context->packet.payload);
     session_event_emit(session, &event);
 }
@@ -150,10 +152,22 @@ static bool resolve_alias(
     return false;
 }
 
-/* PUBACK and PUBREC have no place for "packet too large"; the nearest is a quota. */
+/* PUBACK and PUBREC have no place for "packet too large" and "message rate too high"; the nearest is a quota.
+ */
 static uint8_t answer_code(uint8_t code)
 {
-    return code == 0x95 ? 0x97 : code;
+    return code == 0x95 || code == 0x96 ? 0x97 : code;
+}
+
+/* Of what a rate refuses not every message gets an event. */
+static void audit_refused(struct session *session, struct publish_context *context,
+    enum audit_disposition disposition, int reason_code)
+{
+    if (context->limited_by == 0)
+        audit_publish(session, context, AUDIT_publish_denied, disposition, reason_code);
+    else if (session_rates_tell(
+                 session, context->limited_by, disposition, context->limited_ns, &context->suppressed))
+        audit_publish(session, context, AUDIT_rate_limited, disposition, reason_code);
 }
 
 static void refuse_publish(
@@ -161,19 +175,18 @@ static void refuse_publish(
 {
     const struct mqtt_publish *packet = &context->packet;
     enum policy_deny_publish answer = session->policy->deny_publish;
-    uint8_t code = answer_code(reason_info(context->verdict.reason)->v5);
+    uint8_t ending = reason_info(context->verdict.reason)->v5, code = answer_code(ending);
     bool reject = answer == POLICY_PUBLISH_REJECT && session->version == MQTT_V5;
 
     if (answer == POLICY_PUBLISH_DISCONNECT) {
-        audit_publish(
-            session, context, AUDIT_publish_denied, AUDIT_CLOSED, session->version == MQTT_V5 ? code : -1);
+        audit_refused(session, context, AUDIT_CLOSED, session->version == MQTT_V5 ? ending : -1);
         session_close(session, context->verdict.reason, output);
         return;
     }
     if (!reject)
         code = 0; /* 3.x has no way to say no: acknowledged and dropped */
-    audit_publish(session, context, AUDIT_publish_denied,
-        reject && packet->qos > 0 ? AUDIT_REJECTED : AUDIT_DROPPED, reject && packet->qos > 0 ? code : -1);
+    audit_refused(session, context, reject && packet->qos > 0 ? AUDIT_REJECTED : AUDIT_DROPPED,
+        reject && packet->qos > 0 ? code : -1);
     if (packet->qos > 0)
         session_flow_refuse(
             &session->from_client, packet->qos, packet->packet_id, code, session->version, output->to_client);
@@ -248,13 +261,18 @@ static bool judge_publish(
     struct session *session, struct publish_context *context, struct session_output *output)
 {
     struct policy_verdict *verdict = &context->verdict;
+    struct mqtt_property_value value;
 
     session_judge(session, &context->request, verdict);
-    if (verdict->allowed)
-        session_response_topic_allowed(
-            session, &context->packet.properties, verdict, &context->response_topic);
+    uint64_t checks = verdict->checks;
+    if (verdict->allowed && mqtt_properties_find(&context->packet.properties, MQTT_RESPONSE_TOPIC, &value)) {
+        context->response_topic = value.string;
+        session_may_receive_response(session, value.string, verdict);
+        verdict->checks = checks;
+    }
     if (!verdict->allowed) {
         refuse_publish(session, context, output);
+        session_denied(session, verdict, output);
         return false;
     }
     if (verdict->would_be_denied)
@@ -264,16 +282,69 @@ static bool judge_publish(
     return true;
 }
 
+/* ---- the checks ---- */
+
+static void audit_monitored_rates(
+    struct session *session, struct publish_context *context, const struct session_rates *rates)
+{
+    const struct policy_verdict allowed = context->verdict;
+
+    for (uint64_t rest = rates->monitored; rest != 0; rest &= rest - 1) {
+        size_t check = (size_t)__builtin_ctzll(rest);
+
+        context->verdict = (struct policy_verdict){
+            .reason = REASON_rate_exceeded, .rule = &policy_check(session->settings->policy, check)->info};
+        context->limited_by = rest & -rest;
+        audit_refused(session, context, AUDIT_MONITORED, -1);
+    }
+    context->verdict = allowed;
+    context->limited_by = context->suppressed = 0;
+}
+
+/* What the rates said where that is not just yes. */
+static bool judge_rates(struct session *session, struct publish_context *context,
+    const struct session_rates *rates, struct session_output *output)
+{
+    const struct policy_check_info *check;
+
+    context->limited_ns = rates->now_ns;
+    if (rates->refused == 0) {
+        session_rates_passed(session, context->verdict.checks & ~rates->monitored, rates->now_ns);
+        audit_monitored_rates(session, context, rates);
+        return true;
+    }
+    check = policy_check(session->settings->policy, (size_t)__builtin_ctzll(rates->refused));
+    context->limited_by = rates->refused;
+    context->verdict = (struct policy_verdict){.reason = REASON_rate_exceeded, .rule = &check->info};
+    refuse_publish(session, context, output);
+    if (session_rate_is_own(session, check))
+        session_denied(session, &context->verdict, output);
+    return false;
+}
+
+/* An allowed message passes all checks that it has to, and is counted. False: refused (and answered). */
+static bool pass_checks(
+    struct session *session, struct publish_context *context, struct session_output *output)
+{
+    const struct session_rates rates = session->hooks.count(
+        session->hooks.context, SESSION_MESSAGE, context->verdict.checks, context->packet.payload.length);
+
+    if ((rates.refused | rates.monitored | session->rates_untold) == 0)
+        return true;
+    return judge_rates(session, context, &rates, output);
+}
+
 enum session_verdict session_client_publish(
     struct session *session, const struct mqtt_frame *frame, struct session_output *output)
 {
     struct publish_context context;
     struct mqtt_error error;
     const struct mqtt_publish *packet = &context.packet;
-    const struct policy_rule_info *rule = NULL;
+    const struct session_cache_entry *known = NULL;
     enum session_verdict verdict;
 
     context.rewritten = false;
+    context.limited_by = context.suppressed = 0;
     context.response_topic = (struct view){NULL, 0};
     if (mqtt_decode_publish(frame, MQTT_FROM_CLIENT, session->version, &session->settings->options,
             &context.packet, &error) != MQTT_OK)
@@ -285,12 +356,15 @@ enum session_verdict session_client_publish(
     context.request = (struct policy_request){POLICY_PUBLISH, packet->topic, session->settings->dialect,
         packet->qos, packet->retain, packet->payload.length};
     if (!mqtt_properties_has(&packet->properties, MQTT_RESPONSE_TOPIC))
-        rule = remembered(session->publish_cache, &context.request);
-    if (rule == NULL) {
+        known = remembered(session->publish_cache, &context.request);
+    if (known == NULL) {
         if (!judge_publish(session, &context, output))
             return SESSION_CONSUMED;
     } else
-        context.verdict = (struct policy_verdict){.allowed = true, .reason = REASON_allowed, .rule = rule};
+        context.verdict = (struct policy_verdict){
+            .allowed = true, .reason = REASON_allowed, .rule = known->rule, .checks = known->checks};
+    if (context.verdict.checks != 0 && !pass_checks(session, &context, output))
+        return SESSION_CONSUMED;
     verdict = forward(session, &context, output);
     if (context.verdict.allowed && !context.verdict.would_be_denied && session_sample(session))
         audit_publish(session, &context, AUDIT_publish_allowed,
@@ -320,6 +394,7 @@ enum session_verdict session_broker_publish(
     const struct mqtt_publish *packet = &context.packet;
 
     context.rewritten = false;
+    context.limited_by = context.suppressed = 0;
     context.response_topic = (struct view){NULL, 0};
     if (mqtt_decode_publish(frame, MQTT_FROM_SERVER, session->version, &session->settings->options,
             &context.packet, &error) != MQTT_OK)

@@ -35,9 +35,8 @@ static void audit_filter(const struct session *session, const struct policy_subs
     session_event_emit(session, &event);
 }
 
-/* What the client is told of a filter that the proxy refuses: 5.0 the reason, 3.1.1 failure; 3.1 has no
- * failure code: granted, and never sent on. */
-static uint8_t refusal_code(const struct session *session, enum reason reason)
+/* 5.0: the reason; 3.1.1: failure; 3.1 has no failure code: granted, and never sent on. */
+uint8_t session_refusal_code(const struct session *session, enum reason reason)
 {
     switch (session->version) {
     case MQTT_V5:
@@ -122,7 +121,7 @@ static void refuse_filter(struct session *session, struct subscribe_context *con
 {
     bool close = context->close != REASON_none;
 
-    slot->code = refusal_code(session, verdict->verdict.reason);
+    slot->code = session_refusal_code(session, verdict->verdict.reason);
     context->changed = true;
     if (!session_held_has(&session->subscriptions.held, session_filter_hash(filter->filter)))
         session_filters_add(
@@ -146,7 +145,7 @@ static void grant_filter(struct session *session, struct subscribe_context *cont
     context->pending->forwarded++;
     session_filters_remove(&session->subscriptions.refused, hash);
     slot->hash = hash;
-    slot->generation = session_held_ask(&session->subscriptions.held, hash);
+    slot->generation = session_held_ask(&session->subscriptions.held, hash, filter->filter, options);
     write_filter(&context->filters, filter->filter, options);
     if (verdict->verdict.would_be_denied)
         audit_filter(session, verdict, filter, context->packet->packet_id, AUDIT_subscribe_denied,
@@ -196,6 +195,16 @@ static enum session_verdict finish_subscribe(struct session *session, const stru
     return SESSION_CONSUMED;
 }
 
+/* Each refused filter is a denial. */
+static void count_denials(
+    struct session *session, const struct subscribe_context *context, struct session_output *output)
+{
+    for (uint32_t i = 0; i < context->packet->count; i++)
+        if (!context->verdicts[i].verdict.allowed &&
+            session_denied(session, &context->verdicts[i].verdict, output))
+            break;
+}
+
 enum session_verdict session_client_subscribe(
     struct session *session, const struct mqtt_frame *frame, struct session_output *output)
 {
@@ -214,6 +223,7 @@ enum session_verdict session_client_subscribe(
     judge_all(session, &context);
     act_on_all(session, &context);
     verdict = finish_subscribe(session, &packet, &context, output);
+    count_denials(session, &context, output);
     buffer_release(&context.filters);
     free(context.verdicts);
     return verdict;

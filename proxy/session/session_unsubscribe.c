@@ -26,8 +26,8 @@ static void take_filter(struct session *session, struct session_pending_filter *
     buffer_append(rest, filter);
 }
 
-/* What goes on of the packet. Only 5.0's UNSUBACK has codes: there every answer is awaited, so that two
- * packets under the same id have each its own. */
+/* What goes on of the packet. Its answer is awaited, so that two packets under the same id have each its own,
+ * and the proxy knows which ids are in use. */
 static enum session_verdict finish(struct session *session, const struct mqtt_packet *packet,
     struct session_pending *pending, struct session_output *output)
 {
@@ -43,7 +43,7 @@ static enum session_verdict finish(struct session *session, const struct mqtt_pa
         rest.u.subscribe.count = pending->forwarded;
         mqtt_encode(&rest, output->to_broker);
     }
-    if (session->version == MQTT_V5 && pending->forwarded != 0)
+    if (pending->forwarded != 0)
         session_pending_await(session, pending);
     else
         free(pending);
@@ -84,8 +84,14 @@ enum session_verdict session_broker_unsuback(
             &error) != MQTT_OK)
         return session_broker_violation(session, error.statement, error.text, output);
     pending = session_pending_take(session, MQTT_UNSUBACK, packet.u.suback.packet_id);
-    if (pending == NULL && session->version != MQTT_V5)
+    if (pending != NULL && pending->own) {
+        free(pending);
+        return SESSION_CONSUMED;
+    }
+    if (session->version != MQTT_V5) { /* without codes; one that nobody waits for does no harm */
+        free(pending);
         return SESSION_FORWARD;
+    }
     if (pending != NULL && pending->forwarded == packet.u.suback.codes.length)
         return session_pending_merge(session, pending, &packet, output);
     free(pending);

@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 
+import decisions
 import micro
 import peers
 from processes import LOOPBACK, BenchError, Process, Sink, cpu_nanoseconds, free_port
@@ -80,6 +81,7 @@ def parse_arguments():
         help="one: proxy, generator and sink share a core; split: the proxy has its own (default: one)")
     add("--json", metavar="FILE", help="write every measurement to FILE")
     add("--micro", action="store_true", help="run the micro-benchmarks instead")
+    add("--decisions", action="store_true", help="instead: what decisions cost, by rules and groups")
     return parser.parse_args()
 
 
@@ -231,6 +233,8 @@ def main():
     try:
         if options.micro:
             micro.run(options.build)
+        elif options.decisions:
+            decisions.run(options.build)
         else:
             run(options, choose_rows(options))
     except BenchError as error:

@@ -1,15 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* mqward-bench-micro: nanoseconds of single steps of a message's path; under callgrind, instructions. Owns
- * measuring and printing; micro_subjects.c is what is measured.
+ * measuring and printing; micro_subjects.c is what is measured. mqward-bench-decisions is the same with
+ * micro_decisions.c.
  *
  *     mqward-bench-micro [policy.yaml ...]
  *
- * Under callgrind (started with --collect-atstart=no) each subject runs once after a warm-up and is dumped as
- * "<name> <count>", from which bench.py --micro reads its instructions. */
+ * A round runs all subjects, so that each sees the machine's good and bad moments. Under callgrind (started
+ * with
+ * --instr-atstart=no) each subject runs once after a warm-up and is dumped as "<name> <count>", from which
+ * micro.py reads its instructions. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
+#include "base/memory.h"
 #include "micro.h"
 
 /* Building needs no valgrind; a build without its header counts no instructions. */
@@ -18,19 +22,21 @@
 #else
 #define RUNNING_ON_VALGRIND 0
 #define CALLGRIND_ZERO_STATS
-#define CALLGRIND_TOGGLE_COLLECT
+#define CALLGRIND_START_INSTRUMENTATION
+#define CALLGRIND_STOP_INSTRUMENTATION
 #define CALLGRIND_DUMP_STATS_AT(label) (void)(label)
 #endif
 
-#define SUBJECTS_MAX 64
-#define SAMPLES 15
-#define SAMPLE_NS 20000000.0 /* at least */
+#define SUBJECTS_MAX 256
+#define ROUNDS 15
+#define SAMPLE_NS 10000000.0 /* at least */
 
+/* Of the CPU: what else runs on the machine takes its share of the caches alone. */
 static double now_ns(void)
 {
     struct timespec time;
 
-    clock_gettime(CLOCK_MONOTONIC, &time);
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
     return (double)time.tv_sec * 1e9 + (double)time.tv_nsec;
 }
 
@@ -68,30 +74,35 @@ static int compare(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-static void measure_time(const struct micro_subject *subject)
+static void measure_times(const struct micro_subject *subjects, size_t count)
 {
-    double samples[SAMPLES];
+    double(*samples)[ROUNDS] = memory_calloc(count + 1, sizeof(*samples));
 
-    (void)sample(subject); /* caches, branch predictor */
-    for (size_t i = 0; i < SAMPLES; i++)
-        samples[i] = sample(subject);
-    qsort(samples, SAMPLES, sizeof(samples[0]), compare);
-    printf(
-        "%-44s %9.1f %9.1f %9.1f\n", subject->name, samples[SAMPLES / 2], samples[0], samples[SAMPLES - 1]);
-    fflush(stdout);
+    for (size_t i = 0; i < count; i++)
+        (void)run_once(&subjects[i]); /* caches, branch predictor */
+    for (size_t round = 0; round < ROUNDS; round++)
+        for (size_t i = 0; i < count; i++)
+            samples[i][round] = sample(&subjects[i]);
+    printf("%-*s %12s %12s %12s\n", (int)sizeof(subjects->name), "ns", "median", "min", "max");
+    for (size_t i = 0; i < count; i++) {
+        qsort(samples[i], ROUNDS, sizeof(samples[i][0]), compare);
+        printf("%-*s %12.1f %12.1f %12.1f\n", (int)sizeof(subjects->name), subjects[i].name,
+            samples[i][ROUNDS / 2], samples[i][0], samples[i][ROUNDS - 1]);
+    }
+    free(samples);
 }
 
 static void measure_instructions(const struct micro_subject *subject)
 {
-    char label[96];
+    char label[128];
 
     (void)run_once(subject);
     snprintf(label, sizeof(label), "%.*s %zu", (int)sizeof(subject->name), subject->name, subject->count);
+    CALLGRIND_START_INSTRUMENTATION;
     CALLGRIND_ZERO_STATS;
-    CALLGRIND_TOGGLE_COLLECT;
     subject->run(subject->context, subject->count);
-    CALLGRIND_TOGGLE_COLLECT;
     CALLGRIND_DUMP_STATS_AT(label);
+    CALLGRIND_STOP_INSTRUMENTATION;
     if (subject->rest != NULL)
         subject->rest(subject->context);
 }
@@ -102,12 +113,10 @@ int main(int argc, char **argv)
     size_t count = micro_subjects(subjects, SUBJECTS_MAX, argv + 1, (size_t)(argc - 1));
 
     if (!RUNNING_ON_VALGRIND)
-        printf("%-44s %9s %9s %9s\n", "ns", "median", "min", "max");
+        measure_times(subjects, count);
     for (size_t i = 0; i < count; i++) {
         if (RUNNING_ON_VALGRIND)
             measure_instructions(&subjects[i]);
-        else
-            measure_time(&subjects[i]);
         subjects[i].destroy(subjects[i].context);
     }
     return 0;

@@ -22,9 +22,20 @@ def instructions(folder):
             text = dump.read()
         label = re.search(r"^desc: Trigger: Client Request: (.+) (\d+)$", text, re.M)
         total = re.search(r"^(?:totals|summary): (\d+)", text, re.M)
-        if label and total:
+        if label and total and int(total[1]) > 0:
             found[label[1]] = int(total[1]) / int(label[2])
     return found
+
+
+def count_instructions(command, folder, timeout=600):
+    """Runs one of the micro-benchmarks under callgrind: {name: instructions for one time}, empty if it was built
+    without callgrind's header."""
+    callgrind = ["valgrind", "--tool=callgrind", "--instr-atstart=no", f"--callgrind-out-file={folder}/callgrind.out"]
+    result = subprocess.run(
+        [*callgrind, *command], capture_output=True, text=True, check=False, timeout=timeout)
+    if result.returncode != 0:
+        raise BenchError(f"callgrind: {result.stderr[-2000:]}")
+    return instructions(folder)
 
 
 def run(build):
@@ -40,12 +51,7 @@ def run(build):
         if not shutil.which("valgrind"):
             print("no instructions: valgrind is not installed")
             return
-        result = subprocess.run(
-            ["valgrind", "--tool=callgrind", "--collect-atstart=no", f"--callgrind-out-file={folder}/callgrind.out", *command],
-            capture_output=True, text=True, check=False, timeout=600)
-        if result.returncode != 0:
-            raise BenchError(f"callgrind: {result.stderr[-2000:]}")
-        counts = instructions(folder)
+        counts = count_instructions(command, folder)
         if not counts:
             print("no instructions: built without valgrind/callgrind.h")
             return

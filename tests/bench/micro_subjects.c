@@ -135,7 +135,7 @@ static void destroy_decision(void *context)
 static struct policy *load_policy(const char *path)
 {
     struct diag_list *diag = diag_list_new();
-    struct policy *policy = policy_load(path, &(struct policy_names){NULL, 0, NULL, 0}, diag, NULL);
+    struct policy *policy = policy_load(path, &(struct policy_names){0}, diag, NULL);
 
     if (policy == NULL) {
         diag_print(diag, stderr);

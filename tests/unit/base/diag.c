@@ -180,10 +180,10 @@ Test(diag, json_has_the_same_in_the_same_order)
     diag_add(list, DIAG_ERROR, NULL, NULL, "n");
     struct buffer out = {0};
     struct json json;
-    json_begin(&json, &out);
-    json_object_begin(&json, NULL);
+    json_write_begin(&json, &out);
+    json_write_object_begin(&json, NULL);
     diag_print_json(list, &json, "findings");
-    json_object_end(&json);
+    json_write_object_end(&json);
     buffer_append_byte(&out, '\0');
     cr_expect_str_eq((char *)out.data, "{\"findings\":[{\"severity\":\"error\",\"file\":null,\"line\":0,"
                                        "\"column\":0,\"message\":\"n\",\"hint\":null},"
@@ -226,13 +226,14 @@ Test(diag, a_file_that_cannot_be_read_is_reported_where_it_is_named)
 
 static const char *const words[] = {"topics", "allow", "deny", "tls", "max_size"};
 
-Test(diag_suggest, finds_the_nearest_word_within_a_third_of_the_length)
+Test(diag_suggest, finds_the_nearest_word_within_a_third_of_the_length_or_a_beginning)
 {
     static const struct {
         const char *word, *expected;
     } rows[] = {{"topcis", "topics"}, {"topic", "topics"}, {"tpocis", "topics"}, {"tsl", "tls"},
         {"TLS", "tls"}, {"max-size", "max_size"}, {"maxsize", "max_size"}, {"dney", "deny"}, {"tls", NULL},
-        {"t", NULL}, {"", NULL}, {"dy", NULL}, {"frobnicate", NULL}};
+        {"t", NULL}, {"", NULL}, {"dy", NULL}, {"frobnicate", NULL}, {"allowance", "allow"},
+        {"ma", "max_size"}, {"de", "deny"}, {"owed", NULL}, {"tpcs", "topics"}, {"alw", NULL}};
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         const char *found =
             diag_suggest(view_of_string(rows[i].word), words, sizeof(words) / sizeof(words[0]));

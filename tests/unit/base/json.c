@@ -19,26 +19,49 @@ Test(json, puts_the_commas)
     struct buffer out = {0};
     struct json json;
 
-    json_begin(&json, &out);
-    json_object_begin(&json, NULL);
-    json_object_begin(&json, "empty");
-    json_object_end(&json);
-    json_array_begin(&json, "list");
-    json_number(&json, NULL, 1);
-    json_array_begin(&json, NULL);
-    json_array_end(&json);
-    json_object_begin(&json, NULL);
-    json_null(&json, "x");
-    json_boolean(&json, "y", true);
-    json_object_end(&json);
-    json_string(&json, NULL, VIEW("s"));
-    json_array_end(&json);
-    json_boolean(&json, "z", false);
-    json_hex(&json, "hash", VIEW("\x00\x9F\xAB"));
-    json_hex(&json, "none", (struct view){NULL, 0});
-    json_object_end(&json);
+    json_write_begin(&json, &out);
+    json_write_object_begin(&json, NULL);
+    json_write_object_begin(&json, "empty");
+    json_write_object_end(&json);
+    json_write_array_begin(&json, "list");
+    json_write_number(&json, NULL, 1);
+    json_write_array_begin(&json, NULL);
+    json_write_array_end(&json);
+    json_write_object_begin(&json, NULL);
+    json_write_null(&json, "x");
+    json_write_boolean(&json, "y", true);
+    json_write_object_end(&json);
+    json_write_string(&json, NULL, VIEW("s"));
+    json_write_array_end(&json);
+    json_write_boolean(&json, "z", false);
+    json_write_hex(&json, "hash", VIEW("\x00\x9F\xAB"));
+    json_write_hex(&json, "none", (struct view){NULL, 0});
+    json_write_object_end(&json);
     expect(&out, "{\"empty\":{},\"list\":[1,[],{\"x\":null,\"y\":true},\"s\"],\"z\":false,"
                  "\"hash\":\"009fab\",\"none\":\"\"}");
+}
+
+Test(json, indented_it_has_a_member_a_line)
+{
+    struct buffer out = {0};
+    struct json json;
+
+    json_write_begin(&json, &out);
+    json.indented = true;
+    json_write_object_begin(&json, NULL);
+    json_write_object_begin(&json, "empty");
+    json_write_object_end(&json);
+    json_write_array_begin(&json, "list");
+    json_write_number(&json, NULL, 1);
+    json_write_array_begin(&json, NULL);
+    json_write_array_end(&json);
+    json_write_object_begin(&json, NULL);
+    json_write_null(&json, "x");
+    json_write_object_end(&json);
+    json_write_array_end(&json);
+    json_write_object_end(&json);
+    expect(&out, "{\n  \"empty\": {},\n  \"list\": [\n    1,\n    [],\n    {\n      \"x\": null\n    }\n"
+                 "  ]\n}");
 }
 
 Test(json, writes_numbers_to_their_limits)
@@ -46,15 +69,15 @@ Test(json, writes_numbers_to_their_limits)
     struct buffer out = {0};
     struct json json;
 
-    json_begin(&json, &out);
-    json_array_begin(&json, NULL);
-    json_number(&json, NULL, INT64_MIN);
-    json_number(&json, NULL, -1);
-    json_number(&json, NULL, 0);
-    json_number(&json, NULL, INT64_MAX);
-    json_unsigned(&json, NULL, 0);
-    json_unsigned(&json, NULL, UINT64_MAX);
-    json_array_end(&json);
+    json_write_begin(&json, &out);
+    json_write_array_begin(&json, NULL);
+    json_write_number(&json, NULL, INT64_MIN);
+    json_write_number(&json, NULL, -1);
+    json_write_number(&json, NULL, 0);
+    json_write_number(&json, NULL, INT64_MAX);
+    json_write_unsigned(&json, NULL, 0);
+    json_write_unsigned(&json, NULL, UINT64_MAX);
+    json_write_array_end(&json);
     expect(&out, "[-9223372036854775808,-1,0,9223372036854775807,0,18446744073709551615]");
 }
 
@@ -84,7 +107,7 @@ Test(json, escapes_what_could_break_out)
 
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         struct buffer out = {0};
-        json_escape(&out, rows[i].in);
+        json_write_escape(&out, rows[i].in);
         expect(&out, rows[i].out);
     }
 }
@@ -94,10 +117,10 @@ Test(json, escapes_keys_as_well)
     struct buffer out = {0};
     struct json json;
 
-    json_begin(&json, &out);
-    json_object_begin(&json, NULL);
-    json_null(&json, "a\"b\n");
-    json_object_end(&json);
+    json_write_begin(&json, &out);
+    json_write_object_begin(&json, NULL);
+    json_write_null(&json, "a\"b\n");
+    json_write_object_end(&json);
     expect(&out, "{\"a\\\"b\\n\":null}");
 }
 
@@ -114,7 +137,7 @@ Test(json, no_bytes_break_out_of_their_string)
             uint64_t random = check_random(&state);
             in[i] = random & 256 ? (uint8_t)random : nasty[(random >> 16) % (sizeof(nasty) - 1)];
         }
-        json_escape(&out, view_of(in, sizeof(in)));
+        json_write_escape(&out, view_of(in, sizeof(in)));
         struct view text = buffer_view(&out);
         CHECK(utf8_valid(text));
         for (size_t i = 0; i < text.length; i++) {
@@ -135,8 +158,8 @@ Test(json, every_byte_at_every_place_is_escaped_as_it_is_alone)
             uint8_t text[24];
             memset(text, 'a', sizeof(text));
             text[place] = (uint8_t)byte;
-            json_escape(&alone, view_of(text + place, 1));
-            json_escape(&out, view_of(text, sizeof(text)));
+            json_write_escape(&alone, view_of(text + place, 1));
+            json_write_escape(&out, view_of(text, sizeof(text)));
             struct view escaped = buffer_view(&out), piece = buffer_view(&alone);
             CHECK(escaped.length == 23 + piece.length);
             CHECK(view_starts_with(view_skip(escaped, place), piece), "byte %02x at %zu", byte, place);
@@ -153,8 +176,8 @@ static void expect_capped(struct view value, size_t limit, const char *text)
     struct buffer out = {0};
     struct json json;
 
-    json_begin(&json, &out);
-    json_string_capped(&json, NULL, value, limit);
+    json_write_begin(&json, &out);
+    json_write_string_capped(&json, NULL, value, limit);
     expect(&out, text);
 }
 
@@ -181,11 +204,11 @@ Test(json, goes_sixteen_deep)
     struct buffer out = {0};
     struct json json;
 
-    json_begin(&json, &out);
+    json_write_begin(&json, &out);
     for (int i = 0; i < 16; i++)
-        json_array_begin(&json, NULL);
+        json_write_array_begin(&json, NULL);
     for (int i = 0; i < 16; i++)
-        json_array_end(&json);
+        json_write_array_end(&json);
     expect(&out, "[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]");
 }
 
@@ -195,7 +218,7 @@ static struct json misuse(void)
 {
     struct json json;
 
-    json_begin(&json, &misuse_out);
+    json_write_begin(&json, &misuse_out);
     return json;
 }
 
@@ -204,44 +227,44 @@ Test(json, refuses_seventeen, .signal = SIGABRT)
     struct json json = misuse();
 
     for (int i = 0; i < 17; i++)
-        json_array_begin(&json, NULL);
+        json_write_array_begin(&json, NULL);
 }
 
 Test(json, refuses_an_end_without_its_begin, .signal = SIGABRT)
 {
     struct json json = misuse();
 
-    json_array_end(&json);
+    json_write_array_end(&json);
 }
 
 Test(json, refuses_the_wrong_end, .signal = SIGABRT)
 {
     struct json json = misuse();
 
-    json_array_begin(&json, NULL);
-    json_object_end(&json);
+    json_write_array_begin(&json, NULL);
+    json_write_object_end(&json);
 }
 
 Test(json, refuses_a_member_without_key, .signal = SIGABRT)
 {
     struct json json = misuse();
 
-    json_object_begin(&json, NULL);
-    json_null(&json, NULL);
+    json_write_object_begin(&json, NULL);
+    json_write_null(&json, NULL);
 }
 
 Test(json, refuses_an_element_with_key, .signal = SIGABRT)
 {
     struct json json = misuse();
 
-    json_array_begin(&json, NULL);
-    json_null(&json, "key");
+    json_write_array_begin(&json, NULL);
+    json_write_null(&json, "key");
 }
 
 Test(json, refuses_two_top_values, .signal = SIGABRT)
 {
     struct json json = misuse();
 
-    json_null(&json, NULL);
-    json_null(&json, NULL);
+    json_write_null(&json, NULL);
+    json_write_null(&json, NULL);
 }

@@ -185,6 +185,111 @@ Test(keyword, keys_that_are_not_in_the_table_are_refused_with_a_suggestion)
     expect_error("choice: blue\n", "error: choice: 'blue' is not supported by this version");
 }
 
+Test(keyword, a_key_of_a_mapping_inside_is_shown_its_place)
+{
+    expect_error("inner: {flag: true}\nflg_x: x\n", "unknown key 'flg_x'");
+    static const struct keyword table[] = {
+        {.name = "inner", .set = keyword_set_mapping, .members = inner_table}, {0}};
+    struct reading *reading = read_table(table, "number: 1\n");
+    cr_expect_str_eq(reading->output,
+        "f:1:1: error: unknown key 'number'\nnumber: 1\n^~~~~~\n  hint: it belongs under 'inner'\n");
+    reading_free(reading);
+}
+
+/* One error each: a key that is misspelt is not missing besides. */
+Test(keyword, a_required_key_that_is_misspelt_is_not_missing)
+{
+    struct reading *reading = read_table(outer_table, "inner: {flga: true}\n");
+    cr_expect_str_eq(reading->output, "f:1:9: error: unknown key 'flga'\ninner: {flga: true}\n        ^~~~\n"
+                                      "  hint: did you mean 'flag'?\n");
+    reading_free(reading);
+}
+
+/* What a misspelt key holds is checked in the same run, unless the key is there in its right form, too. */
+Test(keyword, the_value_of_a_misspelt_key_is_read)
+{
+    struct reading *reading = read_table(outer_table, "nmber: 11\nchoise: green\n");
+    cr_expect_eq(diag_errors(reading->list), 3, "%s", reading->output);
+    cr_expect_not_null(strstr(reading->output, "f:1:8: error: number: must be from 2 to 10, found '11'"),
+        "%s", reading->output);
+    cr_expect_eq(reading->outer.choice, 2);
+    reading_free(reading);
+    reading = read_table(outer_table, "number: 3\nnmber: 11\n");
+    cr_expect_eq(diag_errors(reading->list), 1, "%s", reading->output);
+    cr_expect_eq(reading->outer.number, 3);
+    reading_free(reading);
+}
+
+Test(keyword, words_of_others_are_translated)
+{
+    static const struct keyword_foreign keys[] = {
+        {"colour", "write 'choice'", "choice"}, {"size", "write 'bytes'", NULL}, {0}};
+    static const struct keyword_foreign values[] = {{"crimson", "write red", NULL}, {0}};
+    static const struct keyword table[] = {
+        {.name = "choice",
+            .set = keyword_set_choice,
+            .offset = OUTER(choice),
+            .flags = KEYWORD_REQUIRED,
+            .choices = colours,
+            .foreign = values},
+        {.foreign = keys},
+    };
+    static const struct {
+        const char *text, *hint;
+        size_t errors;
+    } rows[] = {
+        {"colour: red\n", "unknown key 'colour'\ncolour: red\n^~~~~~\n  hint: write 'choice'\n", 1},
+        {"Colour: crimson\n", "unknown key 'Colour'\nColour: crimson\n^~~~~~\n  hint: write 'choice'\n", 1},
+        {"size: 1\n", "unknown key 'size'\nsize: 1\n^~~~\n  hint: write 'bytes'\n", 2},
+        {"choice: Crimson\n",
+            "unknown value 'Crimson'\nchoice: Crimson\n        ^~~~~~~\n  hint: write red\n", 1},
+        {"choice: red, green\n", "hint: a list stands in [ ]: [red, green]\n", 1},
+        {"choice: crimsom\n", "hint: expected one of red, green\n", 1},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct reading *reading = read_table(table, rows[i].text);
+        cr_expect_not_null(strstr(reading->output, rows[i].hint), "%s", reading->output);
+        cr_expect_eq(diag_errors(reading->list), rows[i].errors, "%s", reading->output);
+        reading_free(reading);
+    }
+}
+
+struct either {
+    uint64_t left, right, other;
+};
+
+static const struct keyword either_table[] = {
+    {.name = "left",
+        .set = keyword_set_number,
+        .offset = offsetof(struct either, left),
+        .flags = KEYWORD_ALTERNATIVE},
+    {.name = "right",
+        .set = keyword_set_number,
+        .offset = offsetof(struct either, right),
+        .flags = KEYWORD_ALTERNATIVE},
+    {.name = "other", .set = keyword_set_number, .offset = offsetof(struct either, other)},
+    {0},
+};
+
+static void expect_of_either(const char *text, const char *output)
+{
+    struct reading *reading = read_table(either_table, text);
+    cr_expect_str_eq(reading->output, output);
+    reading_free(reading);
+}
+
+Test(keyword, of_alternatives_exactly_one_is_given)
+{
+    expect_of_either("left: 1\n", "");
+    expect_of_either("right: 1\nother: 2\n", "");
+    expect_of_either(
+        "other: 2\n", "f:1:1: error: missing one of the keys 'left', 'right'\nother: 2\n^~~~~\n");
+    expect_of_either("left: 1\nright: 2\n", "f:2:1: error: 'right' beside 'left': an entry has one of them\n"
+                                            "right: 2\n^~~~~\n  hint: make two entries of it\n");
+    expect_of_either(
+        "lfet: 1\n", "f:1:1: error: unknown key 'lfet'\nlfet: 1\n^~~~\n  hint: did you mean 'left'?\n");
+}
+
 Test(keyword, required_keys_are_named_at_the_mapping)
 {
     struct reading *reading = read_table(outer_table, "inner: {number: 1}\n");

@@ -262,12 +262,96 @@ Test(yaml, syntax_errors_have_a_place_and_a_hint)
     struct reading *reading = read_text("a: 1\n b: 2\n");
     cr_expect_null(reading->root);
     cr_expect_str_eq(reading->output,
-        "f:2:3: error: not valid YAML: mapping values are not allowed in this context\n b: 2\n  ^\n"
-        "  hint: quote a value that contains ': ', or check the indentation\n");
+        "f:2:3: error: not valid YAML: a ': ' where no key can be\n b: 2\n  ^\n"
+        "  hint: one 'key: value' a line, below the keys of the same mapping; text that contains ': ' needs "
+        "quotes\n");
     reading_free(reading);
-    expect_error("a: \"x\nb: 1\n", "f:1:4: error: not valid YAML: found unexpected end of stream\n");
-    expect_error("ä: [1, 2\nb: 1\n", "f:2:2: error: not valid YAML: did not find expected ',' or ']'");
-    expect_error("a: @x\n", "f:1:4: error: not valid YAML: found character that cannot start any token");
+    expect_error("a: \"x\nb: 1\n", "f:1:4: error: not valid YAML: a quote that is never closed\n");
+    expect_error("a: @x\n", "f:1:4: error: not valid YAML: a character that no value begins with");
+    expect_error("a: *\n", "f:1:4: error: not valid YAML: a value that begins with '*'");
+    expect_error("a: - b\n", "f:1:4: error: not valid YAML: a '- ' where no list can begin");
+    expect_error("a: \"\\q\"\n", "f:1:5: error: not valid YAML: a backslash that means nothing");
+    expect_error("{a: b}.\n", "f:1:7: error: not valid YAML: text behind the end of a value");
+    expect_error("a: \"b\" c\n", "f:1:8: error: not valid YAML: text behind the end of a value");
+    expect_error("a:\n  b: 1\n c: 2\n", "f:3:2: error: not valid YAML: a line that fits none above it");
+}
+
+Test(yaml, what_is_not_closed_is_blamed_where_it_begins)
+{
+    expect_error(
+        "ä: [1, 2\nb: 1\n", "f:1:5: error: not valid YAML: a bracket that is not closed before line 2");
+    expect_error(
+        "a: {b: 1\nc: 1\n", "f:1:4: error: not valid YAML: a bracket that is not closed before line 2");
+    expect_error("a: [1 {2}]\n", "f:1:7: error: not valid YAML: expected ',' or ']'");
+}
+
+Test(yaml, a_wildcard_that_begins_a_comment_is_blamed)
+{
+    static const char said[] = "error: not valid YAML: a '#' after a blank or a bracket begins a comment";
+    char expected[120];
+    snprintf(expected, sizeof(expected), "f:1:8: %s", said);
+    expect_error("a: [b, #]\nc: 1\n", expected);
+    snprintf(expected, sizeof(expected), "f:1:5: %s", said);
+    expect_error("a: [#]\n", expected);
+    snprintf(expected, sizeof(expected), "f:1:11: %s", said);
+    expect_error("a: {b: c, #}\n", expected);
+    /* This comment hides no bracket. */
+    expect_error(
+        "a: [b, # the first\nc: 1\n", "f:1:4: error: not valid YAML: a bracket that is never closed");
+    expect_error("a: ['#]', \"#]\", b #]\n", "f:1:19: error: not valid YAML: a '#' after a blank");
+}
+
+Test(yaml, lines_without_quotes_are_no_text)
+{
+    static const char said[] = "error: text of several lines without quotes\n";
+    char expected[80];
+    snprintf(expected, sizeof(expected), "f:3:5: %s", said);
+    expect_error("a:\n  - b\n    c\n", expected);
+    snprintf(expected, sizeof(expected), "f:4:3: %s", said);
+    expect_error("a: b\n\n\n  c   # d\ne: f\n", expected);
+    expect_good("a: \"b\n  c\"\n");
+    expect_good("b\nc\n");
+}
+
+Test(yaml, an_item_without_its_dash_is_one_error)
+{
+    struct reading *reading =
+        read_text("- {x: 1}\n- a: 1\n  b: 2\n  a: 3\n  b: 4\n  a: 5\n  b: 6\n  c: 7\n- d: 8\n");
+    cr_expect_str_eq(reading->output, "f:4:3: error: key 'a' for the second time in this item\n  a: 3\n  ^\n"
+                                      "  hint: a new item of the list begins with '- '\n"
+                                      "f:6:3: error: key 'a' for the second time in this item\n  a: 5\n  ^\n"
+                                      "  hint: a new item of the list begins with '- '\n");
+    cr_assert_not_null(reading->root);
+    cr_expect_eq(reading->root->count, 5, "%zu items", reading->root->count);
+    const struct yaml_node *second = reading->root->first->next, *fourth = second->next->next;
+    cr_expect_eq(second->count, 2);
+    cr_expect_eq(fourth->count, 3);
+    cr_expect(view_equal(fourth->first->next->next->text, VIEW("7")));
+    cr_expect_null(fourth->next->next);
+    reading_free(reading);
+    expect_error("- a: 1\n  b: 2\n  a: 3\n", "f:3:3: error: duplicate key 'a'");
+    reading = read_text("a: 1\nb: 2\na: 3\nb: 4\n");
+    cr_expect_eq(diag_errors(reading->list), 2, "it is no item of a list: %s", reading->output);
+    reading_free(reading);
+}
+
+Test(yaml, typographic_quotes_are_refused)
+{
+    expect_error("a: “b”\n", "f:1:4: error: a typographic quote, which quotes nothing");
+    expect_error("- ‘b’\n", "f:1:3: error: a typographic quote, which quotes nothing");
+    expect_good("a: \"“b”\"\n");
+}
+
+Test(yaml, tabs_are_one_error)
+{
+    struct reading *reading = read_text("a:\n\tb: 1\n\tc:\t2\n\t\td: 3\n");
+    cr_expect_null(reading->root, "nothing can be said of the indentation");
+    cr_expect_str_eq(reading->output,
+        "f:2:1: error: a tab: use blanks (inside quotes: \\t)\n b: 1\n^\n  hint: the same in 2 more lines\n");
+    reading_free(reading);
+    reading = read_text("a:\t1\nb: yes\n");
+    cr_expect_eq(diag_errors(reading->list), 2, "elsewhere reading goes on: %s", reading->output);
+    reading_free(reading);
 }
 
 Test(yaml, reading_goes_on_after_an_error)

@@ -77,6 +77,8 @@ Test(config_good, the_smallest_file_has_the_documented_defaults)
     cr_expect_null(listener->tls->ciphers);
     cr_expect_null(listener->tls->ciphersuites);
     cr_expect_eq(listener->tls->client_ca_count + listener->tls->sni_count, 0);
+    cr_expect_eq(listener->tls->crl_count, 0);
+    cr_expect_not(listener->tls->crl_check_chain);
 
     cr_assert_eq(config->upstream_count, 1);
     cr_expect_eq(config->upstreams[0].dialect, DIALECT_MOSQUITTO);
@@ -115,6 +117,9 @@ Test(config_good, every_key_of_the_file_arrives)
     cr_assert_eq(config->password_file_count, 1);
     cr_expect_str_eq(config->password_files[0].name, "users");
     cr_expect_str_eq(config->password_files[0].file.path, GOOD "users.passwd");
+    cr_assert_eq(config->jwks_count, 1);
+    cr_expect_str_eq(config->jwks[0].name, "idp");
+    cr_expect_str_eq(config->jwks[0].file.path, GOOD "jwks.json");
     unload(&loaded);
 }
 
@@ -160,6 +165,10 @@ Test(config_good, tls_of_listeners_has_what_was_written)
     cr_assert_eq(tls->client_ca_count, 2);
     cr_expect_eq(tls->client_cas[0], &config->cas[0]);
     cr_expect_eq(tls->client_cas[1], &config->cas[1]);
+    cr_assert_eq(tls->crl_count, 2);
+    cr_expect_str_eq(tls->crls[0].path, GOOD "fleet.crl");
+    cr_expect_str_eq(tls->crls[1].path, "/var/lib/crl/internal.der");
+    cr_expect(tls->crl_check_chain);
     cr_assert_eq(tls->sni_count, 2);
     cr_assert_eq(tls->sni[0].name_count, 2);
     cr_expect_str_eq(tls->sni[0].names[0], "a.example", "server names are lower case");
@@ -212,6 +221,7 @@ Test(config_good, the_audit_has_what_was_written)
     cr_expect_eq(audit->segment_bytes, 1 << 20);
     cr_expect_eq(audit->quota_bytes, 4 << 20);
     cr_expect_eq(audit->retention_ms, 0);
+    cr_expect_str_eq(loaded.config->control_socket.path, "/run/mqward/control.sock");
     cr_assert_eq(audit->sink_count, 2);
     cr_expect_str_eq(audit->sinks[0].name, "siem");
     const struct config_redis *redis = audit->sinks[0].redis;

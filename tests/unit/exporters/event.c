@@ -78,6 +78,10 @@ struct audit_event event_full(void)
         .server_bytes = 200,
         .server_packets = 6,
         .count = 9,
+        .suppressed = 41,
+        .ban_by = VIEW("id"),
+        .ban_value = VIEW("sensor-17"),
+        .ban_until_us = 1767323646001245,
     };
 
     return event;
@@ -117,7 +121,8 @@ bool event_equal(const struct audit_event *a, const struct audit_event *b)
            SAME(has_connect) && SAME(clean_start) && SAME(keep_alive) && TEXT(ruleset) &&
            TEXT(policy_version) && TEXT(rule) && TEXT(rule_location) && TEXT(nearest) && SAME(has_totals) &&
            SAME(duration_ms) && SAME(client_bytes) && SAME(client_packets) && SAME(server_bytes) &&
-           SAME(server_packets) && SAME(count);
+           SAME(server_packets) && SAME(count) && SAME(suppressed) && TEXT(ban_by) && TEXT(ban_value) &&
+           SAME(ban_until_us);
 #undef TEXT
 #undef SAME
 }

@@ -17,6 +17,7 @@ Test(settings, defaults)
     cr_expect_eq(settings->mode, POLICY_ENFORCE);
     cr_expect_eq(settings->deny_publish, POLICY_PUBLISH_REJECT);
     cr_expect_eq(settings->deny_subscribe, POLICY_SUBSCRIBE_REFUSE);
+    cr_expect_eq(settings->repeat.count, 0);
     cr_expect_eq(settings->limit_sessions, 0);
     cr_expect_eq(settings->limit_subscriptions, 1000);
     cr_expect_eq(settings->limit_topic_levels, 0);
@@ -49,6 +50,34 @@ Test(settings, values)
     cr_expect_eq(settings->audit_payload, POLICY_PAYLOAD_EXCERPT);
     cr_expect_eq(settings->audit_excerpt, 64);
     fixture_free(&fixture);
+}
+
+Test(settings, repeated_denials)
+{
+    static const struct {
+        const char *text;
+        struct policy_repeat repeat;
+    } rows[] = {
+        {"{count: 20, within: 1m, then: disconnect, ban: 10m}", {20, 60000, 600000, true, true}},
+        {"{count: 1, within: 1s}", {1, 1000, 0, true, true}},
+        {"{count: 1000, within: 24h, ban: 365d, by: [id, address]}",
+            {1000, 86400000, UINT64_C(31536000000), true, true}},
+        {"{count: 5, within: 90s, ban: 1s, by: id}", {5, 90000, 1000, true, false}},
+        {"{count: 5, within: 90s, ban: 1s, by: [address]}", {5, 90000, 1000, false, true}},
+    };
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        char text[200];
+        snprintf(text, sizeof(text), "version: 1\npolicy: p\non_deny: {repeat: %s}\n", rows[i].text);
+        struct fixture fixture = fixture_good(text);
+        const struct policy_repeat *found = &policy_settings(fixture.policy)->repeat,
+                                   *wanted = &rows[i].repeat;
+        cr_expect(found->count == wanted->count && found->within_ms == wanted->within_ms &&
+                      found->ban_ms == wanted->ban_ms && found->ban_id == wanted->ban_id &&
+                      found->ban_address == wanted->ban_address,
+            "%s", rows[i].text);
+        fixture_free(&fixture);
+    }
 }
 
 Test(settings, a_policy_lives_until_its_last_release)

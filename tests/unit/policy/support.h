@@ -30,7 +30,7 @@ struct fixture {
     struct policy *policy; /* NULL: refused */
     char *messages;        /* what diag_print() prints */
 };
-/* Compiles text; the names "fleet", "other" (CAs) and "users" (password file) are known. */
+/* Compiles text; the names "fleet", "other" (CAs) and "users" (password file), "idp" (key set) are known. */
 struct fixture fixture_compile(const char *text);
 /* The same, and fails the test if the policy has errors. */
 struct fixture fixture_good(const char *text);

@@ -20,6 +20,14 @@ void judge_begin(struct model *model)
     reference->broker_receive_maximum = 65535;
     reference->broker_max_qos = 2;
     reference->broker_retains = true;
+    judge_take_limits(model);
+}
+
+void judge_take_limits(struct model *model)
+{
+    model->reference.packet_max = model->variant->packet;
+    model->reference.broker_packet_max = model->settings.broker_max_packet;
+    model->reference.alias_maximum = model->settings.topic_alias_maximum;
 }
 
 /* ---- what is said of a step ---- */

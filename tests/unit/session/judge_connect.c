@@ -35,15 +35,18 @@ static void take_only(struct model *model, int side, enum mqtt_type type, struct
 
 /* ---- CONNECT ---- */
 
-static bool judge_will(struct model *model, const struct mqtt_will *will, uint8_t *code)
+bool judge_will(struct model *model, uint8_t *code)
 {
+    const struct last_will *will = &model->reference.will;
     struct view id = text_view(&model->reference.known_id);
-    struct mqtt_property_value response;
-    struct judgement judgement = rules_publish(model->variant, rules_id_safe(id) ? id : view_of("", 0),
-        will->topic, will->qos, will->retain, will->payload.length);
+    struct judgement judgement;
 
-    if (!judgement.denied && mqtt_properties_find(&will->properties, MQTT_RESPONSE_TOPIC, &response)) {
-        struct judgement received = rules_receive(id, response.string);
+    if (!will->left)
+        return true;
+    judgement =
+        rules_publish(model->variant, id, text_view(&will->topic), will->qos, will->retain, will->size);
+    if (!judgement.denied && will->has_response) {
+        struct judgement received = rules_receive(model->variant, id, text_view(&will->response));
 
         judgement.denied = received.denied;
         judgement.watched |= received.watched;
@@ -51,7 +54,23 @@ static bool judge_will(struct model *model, const struct mqtt_will *will, uint8_
     *code = judgement.code;
     if (judgement.denied || judgement.watched)
         judge_event(model, COUNT_WILL_DENIED, 1);
-    return !judgement.denied;
+    return !judgement.denied || model->variant->monitor;
+}
+
+static void keep_will(struct last_will *kept, const struct mqtt_connect *connect)
+{
+    struct mqtt_property_value response;
+
+    kept->left = connect->has_will;
+    if (!connect->has_will)
+        return;
+    text_set(&kept->topic, connect->will.topic);
+    kept->qos = connect->will.qos;
+    kept->retain = connect->will.retain;
+    kept->size = connect->will.payload.length;
+    kept->has_response = mqtt_properties_find(&connect->will.properties, MQTT_RESPONSE_TOPIC, &response);
+    if (kept->has_response)
+        text_set(&kept->response, response.string);
 }
 
 /* What the broker gets of a CONNECT is what came, but for what the proxy limits. */
@@ -59,7 +78,7 @@ static void check_connect(struct model *model, const struct mqtt_connect *sent)
 {
     struct mqtt_packet packet;
     const struct mqtt_connect *got = &packet.u.connect;
-    uint32_t limit = model->settings.broker_max_packet, expiry = model->reference.session_expiry;
+    uint32_t limit = (uint32_t)model->reference.broker_packet_max, expiry = model->reference.session_expiry;
     const uint64_t own =
         BIT(MQTT_TOPIC_ALIAS_MAXIMUM) | BIT(MQTT_MAXIMUM_PACKET_SIZE) | BIT(MQTT_SESSION_EXPIRY_INTERVAL);
 
@@ -104,6 +123,9 @@ static void learn_connect(struct model *model, const struct mqtt_connect *connec
     reference->clean_start = connect->clean_start;
     reference->has_method = mqtt_properties_find(&connect->properties, MQTT_AUTHENTICATION_METHOD, &method);
     text_set(&reference->method, method.string);
+    reference->has_password = connect->has_username && connect->has_password;
+    text_set(&reference->username, connect->username);
+    keep_will(&reference->will, connect);
     reference->client_packet_limit = number_of(&connect->properties, MQTT_MAXIMUM_PACKET_SIZE, UINT32_MAX);
     reference->session_expiry_asked = number_of(&connect->properties, MQTT_SESSION_EXPIRY_INTERVAL, 0);
     reference->session_expiry = reference->session_expiry_asked < model->variant->session_expiry
@@ -111,35 +133,89 @@ static void learn_connect(struct model *model, const struct mqtt_connect *connec
                                     : model->variant->session_expiry;
 }
 
+struct view judge_identity(const struct model *model)
+{
+    switch (model->reference.identity) {
+    case IDENTITY_USER:
+        return text_view(&model->reference.username);
+    case IDENTITY_ANYONE:
+        return VIEW("anyone");
+    case IDENTITY_NOBODY:
+        break;
+    }
+    return view_of("", 0);
+}
+
+/* What is left to judge once it is known who the client is. */
+static void judge_connect_on(struct model *model)
+{
+    struct step *step = &model->step;
+    uint8_t code;
+
+    if (!judge_will(model, &code)) {
+        refuse(model, code);
+        return;
+    }
+    if (model->claim_answer != REASON_none && !model->variant->monitor) {
+        refuse(model, reason_info(model->claim_answer)->v5);
+        return;
+    }
+    if (!view_equal(text_view(&model->claimed_by), judge_identity(model)))
+        model_fail(model, "a claim for somebody else");
+    step->must_open = true;
+    check_connect(model, &step->packet.u.connect);
+    model->reference.phase = PHASE_CONNECTING;
+}
+
 void judge_connect(struct model *model)
 {
     struct step *step = &model->step;
+    struct reference *reference = &model->reference;
     const struct mqtt_connect *connect = &step->packet.u.connect;
-    bool enforced = !model->variant->monitor;
-    uint8_t code;
+    bool unsafe;
 
-    model->reference.version = connect->version;
+    reference->version = connect->version;
     if (connect->bridge) {
         judge_violation(model, 0x84);
         return;
     }
     learn_connect(model, connect);
-    model->reference.outcome_due = true;
-    if (connect->client_id.length > 0 && !rules_id_safe(connect->client_id) && enforced) {
+    reference->outcome_due = true;
+    unsafe = connect->client_id.length > 0 && !rules_id_safe(connect->client_id);
+    if (unsafe && !model->variant->monitor) {
         refuse(model, 0x87);
         return;
     }
-    if (connect->has_will && !judge_will(model, &connect->will, &code) && enforced) {
-        refuse(model, code);
+    reference->identity =
+        model->variant->passwords && reference->has_password ? IDENTITY_USER : IDENTITY_ANYONE;
+    if (unsafe && reference->identity == IDENTITY_USER) /* nobody is asked once it is refused */
+        reference->identity = IDENTITY_NOBODY;
+    if (reference->identity != IDENTITY_USER) {
+        judge_connect_on(model);
         return;
     }
-    if (model->claim_answer != REASON_none && enforced) {
-        refuse(model, reason_info(model->claim_answer)->v5);
-        return;
+    if (!view_equal(text_view(&step->asked_name), connect->username) ||
+        !view_equal(text_view(&step->asked_password), connect->password))
+        model_fail(model, "another password than the client's is to be checked");
+    step->must_ask = true;
+    reference->password_tag = model->tag;
+    reference->phase = PHASE_IDENTIFYING;
+}
+
+void judge_password(struct model *model, enum reason found)
+{
+    struct reference *reference = &model->reference;
+
+    reference->phase = PHASE_NEW; /* the broker knows nothing yet */
+    if (found != REASON_none) {
+        reference->password_tag = 0;
+        reference->identity = IDENTITY_NOBODY;
+        reference->known_id.length = 0;
     }
-    step->must_open = true;
-    check_connect(model, connect);
-    model->reference.phase = PHASE_CONNECTING;
+    if (found != REASON_none && !model->variant->monitor)
+        refuse(model, reason_info(found)->v5);
+    else
+        judge_connect_on(model);
 }
 
 /* ---- CONNACK ---- */
@@ -151,7 +227,7 @@ static size_t least_connack(struct model *model, const struct mqtt_connack *sent
     bool has_expiry = mqtt_properties_has(&sent->properties, MQTT_SESSION_EXPIRY_INTERVAL);
     uint32_t length = 5; /* Maximum Packet Size */
 
-    length += model->settings.topic_alias_maximum != 0 ? 3 : 0;
+    length += reference->alias_maximum != 0 ? 3 : 0;
     length += has_expiry || reference->session_expiry != reference->session_expiry_asked ? 5 : 0;
     buffer_clear(&model->scratch);
     mqtt_properties_copy_without(&model->scratch, &sent->properties, without);
@@ -178,14 +254,14 @@ static void check_connack(struct model *model, const struct mqtt_connack *sent)
         return;
     }
     take_only(model, CLIENT, MQTT_CONNACK, &packet);
-    if (limit > model->variant->packet)
-        limit = model->variant->packet;
+    if (limit > reference->packet_max)
+        limit = (uint32_t)reference->packet_max;
     if (least_connack(model, sent, own) > reference->client_packet_limit)
         own |= BIT(MQTT_REASON_STRING) | BIT(MQTT_USER_PROPERTY);
     if (got->session_present != sent->session_present || got->code != sent->code ||
         !judge_same_properties(model, &sent->properties, &got->properties, own))
         model_fail(model, "CONNACK was changed");
-    if (number_of(&got->properties, MQTT_TOPIC_ALIAS_MAXIMUM, 0) != model->settings.topic_alias_maximum ||
+    if (number_of(&got->properties, MQTT_TOPIC_ALIAS_MAXIMUM, 0) != reference->alias_maximum ||
         number_of(&got->properties, MQTT_MAXIMUM_PACKET_SIZE, UINT32_MAX) != limit)
         model_fail(model, "CONNACK announces other limits than those of broker and proxy");
     if (number_of(&got->properties, MQTT_SESSION_EXPIRY_INTERVAL, reference->session_expiry_asked) != expiry)
@@ -216,6 +292,8 @@ static bool judge_assigned(struct model *model, const struct mqtt_connack *conna
         return true;
     if (mqtt_properties_find(&connack->properties, MQTT_ASSIGNED_CLIENT_IDENTIFIER, &assigned))
         set_client_id(reference, assigned.string);
+    if (reference->identity == IDENTITY_NOBODY)
+        reference->known_id.length = 0;
     return model->variant->monitor || rules_id_safe(text_view(&reference->client_id));
 }
 

@@ -75,6 +75,8 @@ static void track(struct model *model, const struct mqtt_publish *publish, enum 
     struct flow_id *id = id_of(model, flow, publish->packet_id);
     struct answers *answers = &flow->answers[publish->qos - 1];
 
+    if (id->owner == OWNER_RECEIVER && owner == OWNER_PROXY && id->qos == publish->qos && !model->mischief)
+        return; /* sent once more under another policy: the receiver's answer is the answer */
     if (id->owner != OWNER_NOBODY && (id->owner != owner || id->qos != publish->qos))
         model->reference.vague = true; /* used again for another message */
     else if (id->owner != OWNER_NOBODY && answers_find(answers, publish->packet_id) < answers->count)
@@ -101,7 +103,7 @@ static bool resolve_alias(struct model *model, struct mqtt_publish *publish)
 
     if (!mqtt_properties_has(&publish->properties, MQTT_TOPIC_ALIAS))
         return true;
-    if (publish->topic_alias > model->settings.topic_alias_maximum)
+    if (publish->topic_alias > reference->alias_maximum)
         return false;
     alias = &reference->aliases[publish->topic_alias - 1];
     if (publish->topic.length > 0) {
@@ -153,12 +155,12 @@ static struct judgement judge_message(struct model *model, const struct mqtt_pub
     struct judgement judgement, received;
 
     if (model->step.side == BROKER)
-        return rules_receive(id, publish->topic);
+        return rules_receive(model->variant, id, publish->topic);
     judgement = rules_publish(
         model->variant, id, publish->topic, publish->qos, publish->retain, publish->payload.length);
     if (judgement.denied || !mqtt_properties_find(&publish->properties, MQTT_RESPONSE_TOPIC, &response))
         return judgement;
-    received = rules_receive(id, response.string);
+    received = rules_receive(model->variant, id, response.string);
     judgement.denied = received.denied;
     judgement.watched |= received.watched;
     return judgement;
@@ -215,6 +217,8 @@ static void let_pass(
         judge_event(model, step->side == CLIENT ? COUNT_PUBLISH_DENIED : COUNT_FILTERED, 1);
     if (step->side == CLIENT && waits_for_refusal(model, publish)) {
         judge_event(model, COUNT_PUBLISH_DENIED, 1);
+        if (model->variant->publish == ON_DENY_DISCONNECT)
+            judge_close(model, 0x91);
         return;
     }
     expect_publish(model, publish);

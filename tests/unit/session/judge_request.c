@@ -113,7 +113,7 @@ static uint8_t own_code(const struct model *model, uint8_t code)
 }
 
 /* What the broker says of it from now on is about a subscription that is given back. */
-static void make_past(struct reference *reference, struct view text)
+void judge_make_past(struct reference *reference, struct view text)
 {
     for (unsigned i = 0; i < reference->pending_count; i++)
         for (unsigned k = 0; k < reference->pending[i].count; k++)
@@ -143,7 +143,7 @@ static void remember_filter(struct model *model, const struct pending_filter *fi
     } else {
         set_remove(&reference->sure, text);
         fits = set_add(&reference->parted, text);
-        make_past(reference, text);
+        judge_make_past(reference, text);
     }
     reference->vague_filters |= !fits;
 }
@@ -250,7 +250,7 @@ static void expect_rest(struct model *model, const struct pending *pending, cons
     judge_to_client(model, &answer);
 }
 
-static void await(struct model *model, const struct pending *pending)
+void judge_await(struct model *model, const struct pending *pending)
 {
     struct reference *reference = &model->reference;
 
@@ -270,7 +270,7 @@ static void await(struct model *model, const struct pending *pending)
 static bool ends_session(struct model *model, const struct mqtt_subscribe *subscribe)
 {
     struct step *step = &model->step;
-    struct set granted = {.count = 0};
+    struct set granted;
     struct mqtt_filter filter;
     uint8_t code = 0;
     bool doubt = false;
@@ -278,6 +278,7 @@ static bool ends_session(struct model *model, const struct mqtt_subscribe *subsc
 
     if (!model->variant->disconnect_subscriber || step->packet.type != MQTT_SUBSCRIBE)
         return false;
+    granted.count = 0;
     for (size_t offset = 0; mqtt_filter_next(subscribe, &offset, &filter);) {
         struct judgement judgement;
         enum fate fate = judge_subscribe(model, &granted, filter.filter, &judgement);
@@ -301,7 +302,7 @@ void judge_request(struct model *model)
     struct step *step = &model->step;
     const struct mqtt_subscribe *subscribe = &step->packet.u.subscribe;
     struct pending pending = {.packet_id = subscribe->packet_id};
-    struct set granted = {.count = 0};
+    struct set granted;
     struct sent_on sent_on;
     struct mqtt_filter filter;
 
@@ -311,6 +312,7 @@ void judge_request(struct model *model)
     }
     if (ends_session(model, subscribe))
         return;
+    granted.count = 0;
     pending.type = step->packet.type == MQTT_SUBSCRIBE ? MQTT_SUBACK : MQTT_UNSUBACK;
     look_at_broker(model, &sent_on);
     for (size_t offset = 0; mqtt_filter_next(subscribe, &offset, &filter);)
@@ -319,7 +321,7 @@ void judge_request(struct model *model)
         remember_filter(model, &pending.filters[i]);
     expect_rest(model, &pending, &sent_on);
     allow_reports(model, &pending);
-    await(model, &pending);
+    judge_await(model, &pending);
 }
 
 /* ---- the broker's answer ---- */
@@ -365,9 +367,13 @@ static void expect_answer(struct model *model, struct pending *pending)
     uint8_t merged[FILTERS_MAX];
     size_t next = 0;
 
-    for (unsigned i = 0; i < pending->count; i++)
-        merged[i] =
-            pending->filters[i].own || codes.length == 0 ? pending->filters[i].code : codes.data[next++];
+    for (unsigned i = 0; i < pending->count; i++) {
+        const struct pending_filter *slot = &pending->filters[i];
+
+        merged[i] = slot->own || codes.length == 0 ? slot->code : codes.data[next++];
+        if (!slot->own && slot->withdrawn != 0 && merged[i] < 0x80)
+            merged[i] = slot->withdrawn;
+    }
     take_unknown_codes(model, pending, merged);
     packet.u.suback.codes = view_of(merged, pending->count);
     judge_to_client(model, &packet);
@@ -400,6 +406,14 @@ static void settle_once(struct model *model, const struct pending *pending, stru
         settle_filter(model, pending, i, granted > 0 ? 0 : 0x80);
 }
 
+static bool any_withdrawn(const struct pending *pending)
+{
+    for (unsigned i = 0; i < pending->count; i++)
+        if (pending->filters[i].withdrawn != 0)
+            return true;
+    return false;
+}
+
 void judge_request_answer(struct model *model)
 {
     struct step *step = &model->step;
@@ -416,6 +430,8 @@ void judge_request_answer(struct model *model)
         step->optional = !has_codes;
         return;
     }
+    if (pending.proxys)
+        return;
     if (has_codes && codes != pending.forwarded) {
         if (answers_once(&pending, codes)) {
             settle_once(model, &pending, step->packet.u.suback.codes);
@@ -427,7 +443,7 @@ void judge_request_answer(struct model *model)
     for (unsigned i = 0, next = 0; i < pending.count; i++)
         if (!pending.filters[i].own)
             settle_filter(model, &pending, i, has_codes ? step->packet.u.suback.codes.data[next++] : 0);
-    if (pending.forwarded == pending.count || !has_codes)
+    if ((pending.forwarded == pending.count && !any_withdrawn(&pending)) || !has_codes)
         judge_forward(model);
     else
         expect_answer(model, &pending);

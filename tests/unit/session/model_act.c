@@ -20,7 +20,6 @@ static bool answer_something(struct model *model, int side)
 
     if (side == CLIENT && !model_client_ready(model))
         return false;
-
     for (unsigned i = 0; i < 4; i++)
         if (peer_answer(model, side, (first + i) % 4))
             return true;

@@ -81,10 +81,10 @@ void client_connect(struct model *model, bool resumed)
         .clean_start = !resumed && (client->client_id.length == 0 || below(model, 2) == 0),
         .keep_alive = (uint16_t)below(model, 100),
         .client_id = text_view(&client->client_id)};
-    if (rarely(model, 3)) {
+    if (below(model, 2) == 1) {
         connect->has_username = true;
         connect->username = VIEW("user");
-        connect->has_password = below(model, 2) == 0;
+        connect->has_password = below(model, 4) != 3;
         connect->password = VIEW("password");
     }
     buffer_clear(&model->properties);

@@ -37,7 +37,6 @@ struct list {
 };
 void list_push(struct list *list, uint16_t item);
 uint16_t list_take(struct list *list, uint32_t index);
-bool list_has(const struct list *list, uint16_t item);
 bool list_remove(struct list *list, uint16_t item); /* the oldest; false: there is none */
 
 /* A string that fits, or none. */
@@ -67,14 +66,18 @@ enum on_deny { ON_DENY_REJECT, ON_DENY_DROP, ON_DENY_DISCONNECT };
 
 /* What surrounds the rules. */
 struct variant {
+    const char *name;
     bool monitor;
     enum on_deny publish;
     bool disconnect_subscriber;
     unsigned subscriptions, levels, packet; /* limits; levels 0: none */
     uint32_t session_expiry;                /* seconds; UINT32_MAX: no limit */
     bool audit_all;                         /* what is allowed is audited, too */
+    bool narrow;                            /* other rules, which allow less */
+    bool passwords;                         /* who has a password is identified by it; else anybody is */
 };
-#define VARIANTS 5
+#define VARIANTS 8
+#define VARIANTS_ENFORCED 6 /* those first */
 extern const struct variant rules_variants[VARIANTS];
 char *rules_text(const struct variant *variant); /* the policy; the caller frees it */
 
@@ -87,7 +90,7 @@ struct judgement {
 /* client_id empty: not known. */
 struct judgement rules_publish(const struct variant *variant, struct view client_id, struct view topic,
     unsigned qos, bool retain, size_t size);
-struct judgement rules_receive(struct view client_id, struct view topic);
+struct judgement rules_receive(const struct variant *variant, struct view client_id, struct view topic);
 struct judgement rules_filter(const struct variant *variant, struct view client_id, struct view filter);
 bool rules_id_safe(struct view client_id); /* it can fill a placeholder */
 
@@ -198,16 +201,28 @@ struct pending {
     uint8_t type; /* MQTT_SUBACK, MQTT_UNSUBACK */
     uint16_t packet_id;
     unsigned count, forwarded;
+    bool proxys; /* the proxy's own UNSUBSCRIBE: nobody hears of the answer */
     struct pending_filter {
         struct text text;
         bool own; /* the proxy's answer, in code */
         bool any_code, either;
         bool past; /* of a SUBSCRIBE: an UNSUBSCRIBE for it went on since */
         uint8_t code;
+        uint8_t withdrawn; /* since it went on: the client's code in place of the broker's yes; 0: no */
     } filters[FILTERS_MAX];
 };
 
-enum phase { PHASE_NEW, PHASE_CONNECTING, PHASE_OPEN, PHASE_CLOSED };
+enum phase { PHASE_NEW, PHASE_IDENTIFYING, PHASE_CONNECTING, PHASE_OPEN, PHASE_CLOSED };
+
+/* Who the client is held to be; NOBODY: monitor mode let it in, but did not believe it. */
+enum identity { IDENTITY_NOBODY, IDENTITY_ANYONE, IDENTITY_USER };
+
+struct last_will {
+    bool left, has_response, retain;
+    uint8_t qos;
+    size_t size;
+    struct text topic, response;
+};
 
 struct reference {
     struct flow flows[SIDES]; /* by sender */
@@ -219,6 +234,13 @@ struct reference {
     bool broker_retains, has_method, authentication_asked;
     bool clean_start, resumed; /* resumed: the broker may have kept a session */
     bool outcome_due;          /* CONNECT was understood: it is accepted or refused */
+    bool has_password;         /* and a user name */
+    struct text username;
+    uint64_t password_tag; /* of what the password was checked with; 0: nothing was proven */
+    enum identity identity;
+    struct last_will will;
+    size_t packet_max, broker_packet_max; /* what the client and the broker were told */
+    unsigned alias_maximum;
     uint32_t session_expiry_asked, session_expiry;
     bool vague; /* a side broke the rules of packet ids: acknowledgements are not looked at any more */
     bool vague_filters; /* the same of filters */
@@ -241,6 +263,7 @@ enum { /* events of the audit that are counted */
     COUNT_FILTERED,
     COUNT_WILL_DENIED,
     COUNT_PROTOCOL_ERROR,
+    COUNT_WITHDRAWN,
     COUNTS
 };
 
@@ -248,8 +271,9 @@ struct step {
     int side; /* who sent the packet */
     struct view bytes;
     struct mqtt_packet packet;
-    struct buffer out[SIDES], expected[SIDES]; /* by receiver */
-    bool opens, closes, must_open, must_close;
+    struct buffer out[SIDES], expected[SIDES];                 /* by receiver */
+    bool opens, closes, asks, must_open, must_close, must_ask; /* asks: to check a password */
+    struct text asked_name, asked_password;
     bool optional; /* what is expected, or nothing of it */
     bool refusal;  /* to the client: a CONNACK that says no, or silence */
     uint8_t refusal_codes[3];
@@ -257,9 +281,7 @@ struct step {
     unsigned events[COUNTS], events_min[COUNTS], events_max[COUNTS];
 };
 
-#ifndef HISTORY_MAX
-#define HISTORY_MAX 48
-#endif
+#define HISTORY_MAX 4096
 #define HISTORY_BYTES 224
 struct history_entry {
     const char *what;
@@ -282,10 +304,11 @@ struct model {
     struct policy *policies[VARIANTS];
 
     /* a life */
-    unsigned variant_index;
     const struct variant *variant;
     enum mqtt_version version;
     bool mischief;
+    bool rebinds;     /* other policies come into force meanwhile */
+    uint64_t tag;     /* stands for the entry of the client in the password file; 0: there is none */
     unsigned ids;     /* packet identifiers in use: 1 to ids */
     uint32_t numbers; /* of messages */
     struct peer peers[SIDES];
@@ -295,12 +318,14 @@ struct model {
     struct session_peer session_peer;
     struct session_hooks hooks;
     struct session *session;
-    bool slow[SIDES];    /* answers late */
-    bool corrupt[SIDES]; /* its next packet is not what it should be */
+    struct session_settings *bound; /* to the session: a copy of settings, freed when they are replaced */
+    struct buffer held_connect;     /* while its password is being checked */
+    bool slow[SIDES];               /* answers late */
+    bool corrupt[SIDES];            /* its next packet is not what it should be */
     struct reference reference;
     enum reason claim_answer;
-    struct text claimed;
-    unsigned accepted, refused, errors, disconnects;
+    struct text claimed, claimed_by;
+    unsigned accepted, refused, disconnects;
     struct step step;
     struct buffer packet, properties, will, scratch, corrupted; /* under construction */
 
@@ -374,12 +399,19 @@ void model_misbehave(struct model *model, int side);
 /* Hands in bytes of a side, packet by packet, checks what comes out and puts it into the inboxes. */
 void model_feed(struct model *model, int side, struct view bytes);
 void model_abort(struct model *model, enum reason reason);
+/* The answer to the password that CONNECT waits for. */
+void model_password(struct model *model, enum reason found);
+/* Another policy, or the same again; its settings may be others, too. Not while CONNECT is on its way. */
+void model_rebind(struct model *model);
+void model_choose_variant(struct model *model);
+struct session_settings *model_copy_settings(const struct model *model);
 bool model_client_ready(const struct model *model);
 /* No packet of this side may be larger. */
 size_t packet_limit(const struct model *model, int sender);
 
 /* ---- judge*.c: what a step must lead to, into model->step ---- */
-void judge_begin(struct model *model); /* a connection */
+void judge_begin(struct model *model);       /* a connection */
+void judge_take_limits(struct model *model); /* that client and broker will be told */
 void judge_packet(struct model *model);
 bool judge_out_of_place(const struct model *model, const struct mqtt_frame *frame);
 void judge_malformed(struct model *model, const struct mqtt_error *error);
@@ -406,11 +438,20 @@ void judge_held(struct model *model, bool ready);
 void judge_settled(struct model *model);
 
 void judge_connect(struct model *model); /* judge_connect.c */
+void judge_password(struct model *model, enum reason found);
+struct view judge_identity(const struct model *model); /* the name */
+/* The will that CONNECT left, by the policy in force. False: denied, with the code. */
+bool judge_will(struct model *model, uint8_t *code);
 void judge_connack(struct model *model);
 void judge_authentication(struct model *model);
 void judge_disconnect(struct model *model);
 
 void judge_request(struct model *model); /* judge_request.c */
 void judge_request_answer(struct model *model);
+/* What the broker says of the filter from now on is about a subscription that was given back. */
+void judge_make_past(struct reference *reference, struct view text);
+void judge_await(struct model *model, const struct pending *pending);
+
+void judge_rebind(struct model *model, const struct variant *before); /* judge_rebind.c */
 
 #endif

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Lives of the session model: a client and a broker with what they remember, and their connections, one after
  * the other. */
+#include <stdlib.h>
+
 #include "model_internal.h"
 
 /* ---- connections ---- */
@@ -18,7 +20,26 @@ static void begin_connection(struct model *model)
     model->slow[BROKER] = rarely(model, 4);
     for (int side = 0; side < SIDES; side++)
         peer_new_connection(model, side);
-    model->session = session_new(&model->settings, &model->session_peer, &model->hooks);
+    model->bound = model_copy_settings(model);
+    model->session = session_new(model->bound, &model->session_peer, &model->hooks);
+}
+
+/* The password is checked, if there is one; a file may be read again meanwhile. */
+static void identify(struct model *model)
+{
+    static const enum reason wrong[] = {
+        REASON_password_wrong, REASON_password_unknown_user, REASON_logins_busy, REASON_logins_exceeded};
+
+    if (model->reference.phase != PHASE_IDENTIFYING)
+        return;
+    if (model_client_ready(model))
+        model_fail(model, "the client goes on while its password is being checked");
+    if (rarely(model, 8))
+        model->tag++;
+    if (rarely(model, 12))
+        model_abort_somehow(model);
+    else
+        model_password(model, rarely(model, 4) ? wrong[below(model, 4)] : REASON_none);
 }
 
 /* From CONNECT to CONNACK. */
@@ -32,8 +53,11 @@ static void connect(struct model *model, bool resumed)
     model->reference.flows[CLIENT].any_order = any_order;
     if (model->mischief && rarely(model, 8))
         model_misbehave(model, CLIENT);
+    if (model->rebinds && rarely(model, 4))
+        model_rebind(model);
     if (model->reference.phase == PHASE_NEW)
         client_connect(model, resumed);
+    identify(model);
     while (model->reference.phase == PHASE_CONNECTING) {
         unsigned dice = below(model, 64);
 
@@ -83,6 +107,7 @@ static void check_silence(struct model *model)
         silent &= session_broker_packet(model->session, &frames[i], &output) == SESSION_CONSUMED;
     }
     session_abort(model->session, REASON_server_shutdown, &output);
+    session_password_checked(model->session, REASON_none, &output);
     session_client_malformed(model->session, &error, &output);
     session_broker_malformed(model->session, &error, &output);
     for (unsigned i = 0; i < COUNTS; i++)
@@ -110,6 +135,8 @@ static void end_connection(struct model *model)
             model->refused, model->disconnects);
     session_free(model->session);
     model->session = NULL;
+    free(model->bound);
+    model->bound = NULL;
 }
 
 static void lead_connection(struct model *model, bool resumed)
@@ -119,7 +146,10 @@ static void lead_connection(struct model *model, bool resumed)
 
     connect(model, resumed);
     for (unsigned i = 0; i < length && model->reference.phase == PHASE_OPEN && !model->choices.exhausted; i++)
-        model_act(model);
+        if (model->rebinds && rarely(model, 30))
+            model_rebind(model);
+        else
+            model_act(model);
     if (model->reference.phase == PHASE_OPEN && rarely(model, 2)) {
         model_settle(model);
         if (rarely(model, 4))
@@ -130,6 +160,21 @@ static void lead_connection(struct model *model, bool resumed)
 
 /* ---- lives ---- */
 
+void model_choose_variant(struct model *model)
+{
+    unsigned index = model->options.monitor ? VARIANTS_ENFORCED + below(model, VARIANTS - VARIANTS_ENFORCED)
+                                            : below(model, VARIANTS);
+
+    model->variant = &rules_variants[index];
+    model->settings = (struct session_settings){.policy = model->policies[index],
+        .dialect = DIALECT_MOSQUITTO,
+        .listener = "l",
+        .upstream = "u",
+        .broker_max_packet = rarely(model, 4) ? 200 : 4096,
+        .topic_alias_maximum = (uint16_t)below(model, 5),
+        .max_filters = 5};
+}
+
 static void begin_life(struct model *model, struct choices choices, uint64_t seed)
 {
     model->choices = choices;
@@ -139,21 +184,15 @@ static void begin_life(struct model *model, struct choices choices, uint64_t see
     model->version = model->options.version;
     if (model->version == 0)
         model->version = (enum mqtt_version)(MQTT_V31 + below(model, 3));
-    model->variant_index = model->options.monitor ? VARIANTS - 1 : below(model, VARIANTS);
-    model->variant = &rules_variants[model->variant_index];
+    model_choose_variant(model);
     model->mischief = below(model, 3) == 2;
+    model->rebinds = below(model, 2) == 1;
+    model->tag = rarely(model, 4) ? 0 : 1;
     model->ids = model->options.ids != 0 ? model->options.ids
                  : rarely(model, 8)      ? MODEL_IDS_MANY
                                          : MODEL_IDS_FEW;
     model->session_peer =
         (struct session_peer){.session_id = VIEW("1"), .address = VIEW("::1"), .port = 1234};
-    model->settings = (struct session_settings){.policy = model->policies[model->variant_index],
-        .dialect = DIALECT_MOSQUITTO,
-        .listener = "l",
-        .upstream = "u",
-        .broker_max_packet = rarely(model, 4) ? 200 : 4096,
-        .topic_alias_maximum = (uint16_t)below(model, 5),
-        .max_filters = 5};
     for (int side = 0; side < SIDES; side++) {
         peer_reset(model, side);
         model->peers[side].client_id.length = 0;
@@ -186,7 +225,7 @@ unsigned model_every_id(struct model *model, enum mqtt_version version, struct c
 {
     begin_life(model, choices, seed);
     model->version = version;
-    model->mischief = false;
+    model->mischief = model->rebinds = false;
     model->settings.topic_alias_maximum = 0;
     model->settings.broker_max_packet = 4096;
     model->variant = &rules_variants[1];

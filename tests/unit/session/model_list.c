@@ -40,11 +40,6 @@ static uint32_t find(const struct list *list, uint16_t item)
     return i;
 }
 
-bool list_has(const struct list *list, uint16_t item)
-{
-    return find(list, item) < list->count;
-}
-
 bool list_remove(struct list *list, uint16_t item)
 {
     uint32_t index = find(list, item);

@@ -98,10 +98,11 @@ static void read_ack(struct peer *peer, enum mqtt_type type, const struct mqtt_a
 static void read_request(struct peer *peer, const struct mqtt_packet *packet)
 {
     const struct mqtt_subscribe *subscribe = &packet->u.subscribe;
-    struct set different = {.count = 0};
+    struct set different;
     struct mqtt_filter filter;
     size_t count = subscribe->count;
 
+    different.count = 0;
     for (size_t offset = 0; peer->answers_once && mqtt_filter_next(subscribe, &offset, &filter);)
         set_add(&different, filter.filter);
     if (peer->answers_once && packet->type == MQTT_SUBSCRIBE)
@@ -244,7 +245,8 @@ bool peer_publish(struct model *model, int side)
         return true;
     peer_choose_message(model, side, &message);
     id = message.qos > 0 ? peer_free_id(model, side) : 0;
-    if (message.qos > 0 && (id == 0 || peer->in_flight >= peer->receive_maximum))
+    if (message.qos > 0 &&
+        (id == 0 || (peer->in_flight >= peer->receive_maximum && !(model->mischief && rarely(model, 24)))))
         return false;
     return peer_publish_as(model, side, id, message);
 }

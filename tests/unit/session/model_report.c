@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The last packets of a life, and the report of a failure. */
+/* The last packets of a life, and the report of a failure. MQWARD_HISTORY says how many packets it shows. */
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "model_internal.h"
 #include "packet_text.h"
+
+#define HISTORY_SHOWN 48
 
 void history_add(struct model *model, const char *what, int side, struct view bytes)
 {
@@ -62,9 +64,9 @@ static void print_variant(const struct model *model, struct buffer *out)
     const struct variant *variant = model->variant;
 
     buffer_format(out, "MQTT %s, %s, on_deny %s/%s, at most %u subscriptions, %u levels, %u bytes",
-        mqtt_version_name(model->version), variant->monitor ? "monitor" : "enforce",
-        on_deny[variant->publish], variant->disconnect_subscriber ? "disconnect" : "refuse",
-        variant->subscriptions, variant->levels, variant->packet);
+        mqtt_version_name(model->version), variant->name, on_deny[variant->publish],
+        variant->disconnect_subscriber ? "disconnect" : "refuse", variant->subscriptions, variant->levels,
+        variant->packet);
     buffer_format(out, ", %u aliases, broker_max_packet %u%s%s\n", model->settings.topic_alias_maximum,
         model->settings.broker_max_packet,
         model->reference.flows[CLIENT].any_order ? ", broker answers in any order" : "",
@@ -94,7 +96,9 @@ void model_fail(struct model *model, const char *format, ...)
     struct buffer *text = &model->report;
     char message[512];
     va_list arguments;
-    unsigned first = model->history_count > HISTORY_MAX ? model->history_count - HISTORY_MAX : 0;
+    unsigned kept = model->history_count < HISTORY_MAX ? model->history_count : HISTORY_MAX;
+    const char *wanted = getenv("MQWARD_HISTORY");
+    unsigned shown = wanted == NULL ? HISTORY_SHOWN : (unsigned)strtoul(wanted, NULL, 10);
 
     va_start(arguments, format);
     vsnprintf(message, sizeof(message), format, arguments);
@@ -105,7 +109,7 @@ void model_fail(struct model *model, const char *format, ...)
             (unsigned long long)model->seed);
     print_variant(model, text);
     print_flows(model, text);
-    for (unsigned i = first; i < model->history_count; i++) {
+    for (unsigned i = model->history_count - (shown < kept ? shown : kept); i < model->history_count; i++) {
         const struct history_entry *entry = &model->history[i % HISTORY_MAX];
 
         buffer_format(text, "  %s ", entry->what);

@@ -10,38 +10,57 @@
 #define RECEIVE 4u
 #define ANY (-1)
 
+/* The rules of a wide policy, those of a narrow one, or both. */
+#define WIDE 1u
+#define NARROW 2u
+#define BOTH (WIDE | NARROW)
+
 static const struct rule {
     const char *name;
+    unsigned sets;
     bool deny, watched; /* watched: in monitor mode */
     unsigned verbs;
     const char *topics[2];
     int max_qos, retain, max_size; /* ANY: no condition */
     bool shared, privileged;
 } rules[] = {
-    {"publish", false, false, PUBLISH, {"ok/#", "both/+"}, ANY, ANY, ANY, false, false},
-    {"low", false, false, PUBLISH, {"low/#"}, 0, ANY, ANY, false, false},
-    {"small", false, false, PUBLISH, {"small/#"}, 1, ANY, 8, false, false},
-    {"retained", false, false, PUBLISH, {"keep/+"}, ANY, true, ANY, false, false},
-    {"passing", false, false, PUBLISH, {"pass/+"}, ANY, false, ANY, false, false},
-    {"own", false, false, PUBLISH | SUBSCRIBE, {"own/<client_id>/#"}, ANY, ANY, ANY, false, false},
-    {"receive", false, false, SUBSCRIBE, {"in/#", "both/+"}, ANY, ANY, ANY, true, false},
-    {"receive-low", false, false, SUBSCRIBE, {"dim/#"}, 1, ANY, ANY, false, false},
-    {"broker", false, false, PUBLISH, {"$SYS/ok"}, ANY, ANY, ANY, false, false},
-    {"control", false, false, PUBLISH, {"$CONTROL/ok"}, ANY, ANY, ANY, false, true},
-    {"status", false, false, SUBSCRIBE, {"$SYS/up"}, ANY, ANY, ANY, false, false},
-    {"guard", true, false, PUBLISH | RECEIVE, {"+/secret/#"}, ANY, ANY, ANY, false, false},
-    {"no-keeping", true, false, PUBLISH, {"ok/live/#"}, ANY, true, ANY, false, false},
-    {"watch", true, true, PUBLISH | RECEIVE, {"ok/watched/#", "in/watched/#"}, ANY, ANY, ANY, false, false},
+    {"publish", WIDE, false, false, PUBLISH, {"ok/#", "both/+"}, ANY, ANY, ANY, false, false},
+    {"publish-less", NARROW, false, false, PUBLISH, {"ok/#"}, 1, ANY, ANY, false, false},
+    {"low", BOTH, false, false, PUBLISH, {"low/#"}, 0, ANY, ANY, false, false},
+    {"small", BOTH, false, false, PUBLISH, {"small/#"}, 1, ANY, 8, false, false},
+    {"retained", WIDE, false, false, PUBLISH, {"keep/+"}, ANY, true, ANY, false, false},
+    {"passing", BOTH, false, false, PUBLISH, {"pass/+"}, ANY, false, ANY, false, false},
+    {"own", BOTH, false, false, PUBLISH | SUBSCRIBE, {"own/<client_id>/#"}, ANY, ANY, ANY, false, false},
+    {"receive", WIDE, false, false, SUBSCRIBE, {"in/#", "both/+"}, ANY, ANY, ANY, true, false},
+    {"receive-less", NARROW, false, false, SUBSCRIBE, {"in/#"}, ANY, ANY, ANY, true, false},
+    {"receive-low", WIDE, false, false, SUBSCRIBE, {"dim/#"}, 1, ANY, ANY, false, false},
+    {"receive-lower", NARROW, false, false, SUBSCRIBE, {"dim/a"}, 0, ANY, ANY, false, false},
+    {"broker", BOTH, false, false, PUBLISH, {"$SYS/ok"}, ANY, ANY, ANY, false, false},
+    {"control", BOTH, false, false, PUBLISH, {"$CONTROL/ok"}, ANY, ANY, ANY, false, true},
+    {"status", WIDE, false, false, SUBSCRIBE, {"$SYS/up"}, ANY, ANY, ANY, false, false},
+    {"guard", BOTH, true, false, PUBLISH | RECEIVE, {"+/secret/#"}, ANY, ANY, ANY, false, false},
+    {"guard-more", NARROW, true, false, RECEIVE, {"in/a/#"}, ANY, ANY, ANY, false, false},
+    {"no-keeping", BOTH, true, false, PUBLISH, {"ok/live/#"}, ANY, true, ANY, false, false},
+    {"watch", BOTH, true, true, PUBLISH | RECEIVE, {"ok/watched/#", "in/watched/#"}, ANY, ANY, ANY, false,
+        false},
 };
 #define RULES (sizeof(rules) / sizeof(rules[0]))
 
 const struct variant rules_variants[VARIANTS] = {
-    {false, ON_DENY_REJECT, false, 6, 6, 512, 3600, false},
-    {false, ON_DENY_DROP, false, 1000, 0, 65536, UINT32_MAX, false},
-    {false, ON_DENY_DISCONNECT, true, 1000, 0, 65536, 600, false},
-    {false, ON_DENY_REJECT, true, 4, 6, 256, UINT32_MAX, true},
-    {true, ON_DENY_REJECT, false, 4, 6, 512, 3600, false},
+    {"wide, reject", false, ON_DENY_REJECT, false, 6, 6, 512, 3600, false, false, true},
+    {"wide, drop", false, ON_DENY_DROP, false, 1000, 0, 65536, UINT32_MAX, false, false, false},
+    {"wide, disconnect", false, ON_DENY_DISCONNECT, true, 1000, 0, 65536, 600, false, false, true},
+    {"wide, audit all", false, ON_DENY_REJECT, true, 4, 6, 256, UINT32_MAX, true, false, false},
+    {"narrow, reject", false, ON_DENY_REJECT, false, 6, 6, 512, 3600, false, true, true},
+    {"narrow, drop", false, ON_DENY_DROP, false, 1000, 0, 65536, UINT32_MAX, true, true, false},
+    {"wide, monitor", true, ON_DENY_REJECT, false, 4, 6, 512, 3600, false, false, true},
+    {"narrow, monitor", true, ON_DENY_REJECT, false, 4, 0, 512, 600, false, true, false},
 };
+
+static bool is_in_force(const struct rule *rule, const struct variant *variant)
+{
+    return (rule->sets & (variant->narrow ? NARROW : WIDE)) != 0;
+}
 
 static void print_rule(const struct rule *rule, struct buffer *out)
 {
@@ -76,17 +95,19 @@ char *rules_text(const struct variant *variant)
     struct buffer out = {0};
 
     buffer_format(&out,
-        "version: 1\npolicy: model\nmode: %s\nidentity:\n  - anonymous: {id: anyone}\n"
+        "version: 1\npolicy: model\nmode: %s\nidentity:\n%s  - anonymous: {id: anyone}\n"
         "on_deny: {publish: %s, subscribe: %s}\naudit: {payload: %s, allow: %s}\n"
         "limits: {subscriptions: %u, topic_levels: %u, packet: %uB",
-        variant->monitor ? "monitor" : "enforce", on_deny[variant->publish],
-        variant->disconnect_subscriber ? "disconnect" : "refuse", variant->audit_all ? "hash" : "none",
-        variant->audit_all ? "100%" : "0%", variant->subscriptions, variant->levels, variant->packet);
+        variant->monitor ? "monitor" : "enforce", variant->passwords ? "  - password: {file: users}\n" : "",
+        on_deny[variant->publish], variant->disconnect_subscriber ? "disconnect" : "refuse",
+        variant->audit_all ? "hash" : "none", variant->audit_all ? "100%" : "0%", variant->subscriptions,
+        variant->levels, variant->packet);
     if (variant->session_expiry != UINT32_MAX)
         buffer_format(&out, ", session_expiry: %us", variant->session_expiry);
     buffer_append(&out, VIEW("}\nrules:\n"));
     for (size_t i = 0; i < RULES; i++)
-        print_rule(&rules[i], &out);
+        if (is_in_force(&rules[i], variant))
+            print_rule(&rules[i], &out);
     buffer_append_byte(&out, 0);
     return (char *)out.data;
 }
@@ -174,7 +195,7 @@ struct judgement rules_publish(const struct variant *variant, struct view client
         const struct rule *rule = &rules[i];
         bool retain_fits = rule->retain == ANY || rule->retain == retain;
 
-        if (!retain_fits || !rule_matches(rule, PUBLISH, client_id, topic))
+        if (!retain_fits || !is_in_force(rule, variant) || !rule_matches(rule, PUBLISH, client_id, topic))
             continue;
         if (rule->watched)
             judgement.watched = true;
@@ -189,7 +210,7 @@ struct judgement rules_publish(const struct variant *variant, struct view client
     return judgement;
 }
 
-struct judgement rules_receive(struct view client_id, struct view topic)
+struct judgement rules_receive(const struct variant *variant, struct view client_id, struct view topic)
 {
     bool allowed = false, denied = false;
     struct judgement judgement = {.code = 0x87};
@@ -197,7 +218,8 @@ struct judgement rules_receive(struct view client_id, struct view topic)
     for (size_t i = 0; i < RULES; i++) {
         const struct rule *rule = &rules[i];
 
-        if (!rule_matches(rule, rule->deny ? RECEIVE : SUBSCRIBE, client_id, topic))
+        if (!is_in_force(rule, variant) ||
+            !rule_matches(rule, rule->deny ? RECEIVE : SUBSCRIBE, client_id, topic))
             continue;
         judgement.watched |= rule->watched;
         denied |= rule->deny && !rule->watched;
@@ -209,21 +231,33 @@ struct judgement rules_receive(struct view client_id, struct view topic)
 
 /* ---- filters: the answers are written down, not computed ---- */
 
+#define GRANTED(qos)                                                                                         \
+    {                                                                                                        \
+        .max_qos = (qos)                                                                                     \
+    }
+#define WATCHED                                                                                              \
+    {                                                                                                        \
+        .max_qos = 2, .watched = true                                                                        \
+    }
+#define DENIED                                                                                               \
+    {                                                                                                        \
+        .denied = true, .code = 0x87                                                                         \
+    }
+
 static const struct filter_row {
     const char *text; /* '%': the client id */
-    struct judgement judgement;
+    struct judgement wide, narrow;
 } filters[] = {
-    {"in/#", {.max_qos = 2}}, {"in/a", {.max_qos = 2}}, {"in/+", {.max_qos = 2}}, {"in/+/x", {.max_qos = 2}},
-    {"both/+", {.max_qos = 2}}, {"both/a", {.max_qos = 2}}, {"dim/#", {.max_qos = 1}},
-    {"dim/a", {.max_qos = 1}}, {"own/%/#", {.max_qos = 2}}, {"own/%/a", {.max_qos = 2}},
-    {"$SYS/up", {.max_qos = 2}}, {"$share/g/in/a", {.max_qos = 2}},
-    {"in/watched/#", {.max_qos = 2, .watched = true}}, {"in/secret", {.denied = true, .code = 0x87}},
-    {"in/secret/#", {.denied = true, .code = 0x87}}, {"own/zz/#", {.denied = true, .code = 0x87}},
-    {"own/+/a", {.denied = true, .code = 0x87}}, {"$share/g/in/#", {.denied = true, .code = 0x87}},
-    {"$share/g/dim/a", {.denied = true, .code = 0x87}}, {"$share/g/own/%/#", {.denied = true, .code = 0x87}},
-    {"ok/a", {.denied = true, .code = 0x87}}, {"#", {.denied = true, .code = 0x87}},
-    {"+/a", {.denied = true, .code = 0x87}}, {"$SYS/#", {.denied = true, .code = 0x87}},
-    {"in/a/b/c/d/e/f", {.max_qos = 2}}, /* too deep, where there is a limit */
+    {"in/#", GRANTED(2), GRANTED(2)}, {"in/a", GRANTED(2), DENIED}, {"in/+", GRANTED(2), GRANTED(2)},
+    {"in/+/x", GRANTED(2), GRANTED(2)}, {"both/+", GRANTED(2), DENIED}, {"both/a", GRANTED(2), DENIED},
+    {"dim/#", GRANTED(1), DENIED}, {"dim/a", GRANTED(1), GRANTED(0)}, {"own/%/#", GRANTED(2), GRANTED(2)},
+    {"own/%/a", GRANTED(2), GRANTED(2)}, {"$SYS/up", GRANTED(2), DENIED},
+    {"$share/g/in/a", GRANTED(2), DENIED}, {"in/watched/#", WATCHED, WATCHED}, {"in/secret", DENIED, DENIED},
+    {"in/secret/#", DENIED, DENIED}, {"own/zz/#", DENIED, DENIED}, {"own/+/a", DENIED, DENIED},
+    {"$share/g/in/#", DENIED, DENIED}, {"$share/g/dim/a", DENIED, DENIED},
+    {"$share/g/own/%/#", DENIED, DENIED}, {"ok/a", DENIED, DENIED}, {"#", DENIED, DENIED},
+    {"+/a", DENIED, DENIED}, {"$SYS/#", DENIED, DENIED},
+    {"in/a/b/c/d/e/f", GRANTED(2), DENIED}, /* too deep, where there is a limit */
 };
 #define FILTERS (sizeof(filters) / sizeof(filters[0]))
 
@@ -278,7 +312,7 @@ struct judgement rules_filter(const struct variant *variant, struct view client_
             continue;
         if (variant->levels != 0 && levels(filter) > variant->levels)
             return (struct judgement){.denied = true, .code = 0x97};
-        return filters[i].judgement;
+        return variant->narrow ? filters[i].narrow : filters[i].wide;
     }
     return (struct judgement){.unknown = true};
 }

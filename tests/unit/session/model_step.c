@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* One packet handed to the session, framed as proxy/conn.c frames it, and what came out held against what was
  * due: packet by packet, in order, nothing more and nothing less. */
+#include <stdlib.h>
+
+#include "base/memory.h"
 #include "model_internal.h"
 
 bool model_client_ready(const struct model *model)
@@ -41,7 +44,7 @@ static void check_packet(struct model *model, int receiver, const struct mqtt_pa
     if (publish->topic_alias != 0 || publish->topic.length == 0)
         model_fail(model, "a topic alias got through");
     judgement = receiver == CLIENT
-                    ? rules_receive(text_view(&reference->known_id), publish->topic)
+                    ? rules_receive(model->variant, text_view(&reference->known_id), publish->topic)
                     : rules_publish(model->variant, text_view(&reference->known_id), publish->topic,
                           publish->qos, publish->retain, publish->payload.length);
     if (judgement.denied && !model->variant->monitor)
@@ -138,7 +141,7 @@ static void check_side(struct model *model, int receiver)
 static void check_events(struct model *model)
 {
     static const char *const names[COUNTS] = {"publish-denied", "publish-allowed", "subscribe-denied",
-        "subscribe-granted", "delivery-filtered", "will-denied", "protocol-error"};
+        "subscribe-granted", "delivery-filtered", "will-denied", "protocol-error", "subscription-withdrawn"};
     const struct step *step = &model->step;
 
     for (unsigned i = 0; i < COUNTS; i++)
@@ -173,6 +176,11 @@ static void take_output(struct model *model, const struct session_output *output
 
     step->opens = output->open_broker;
     step->closes = output->close;
+    step->asks = output->check_password != NULL;
+    if (step->asks) {
+        text_set(&step->asked_name, output->check_password->name);
+        text_set(&step->asked_password, output->check_password->password);
+    }
     if (buffer_length(&out[BROKER]) > 0)
         history_add(model, "         > broker", CLIENT, buffer_view(&out[BROKER]));
     if (buffer_length(&out[CLIENT]) > 0)
@@ -193,6 +201,8 @@ static void finish_step(struct model *model)
             : step->must_close ? "does not end"
             : step->opens      ? "opens the broker's connection"
                                : "does not open the broker's connection");
+    if (step->asks != step->must_ask)
+        model_fail(model, "a password %s", step->asks ? "is to be checked" : "is not to be checked");
     if (step->refusal)
         check_refusal(model, buffer_view(&step->out[CLIENT]));
     else
@@ -252,6 +262,10 @@ static void step_packet(struct model *model, const struct mqtt_frame *frame)
         judge_packet(model);
     else
         judge_malformed(model, &error);
+    if (step->must_ask) {
+        buffer_clear(&model->held_connect);
+        buffer_append(&model->held_connect, frame->bytes);
+    }
     finish_step(model);
 }
 
@@ -260,8 +274,8 @@ size_t packet_limit(const struct model *model, int sender)
     size_t limit = model->reference.broker_packet_limit;
 
     if (sender == BROKER)
-        return model->settings.broker_max_packet;
-    return limit < model->variant->packet ? limit : model->variant->packet;
+        return model->reference.broker_packet_max;
+    return limit < model->reference.packet_max ? limit : model->reference.packet_max;
 }
 
 /* One bit of a packet changed, mostly near its beginning. */
@@ -305,6 +319,52 @@ void model_feed(struct model *model, int side, struct view bytes)
         step_packet(model, &frame);
         bytes = view_skip(bytes, frame.bytes.length);
     }
+}
+
+void model_password(struct model *model, enum reason found)
+{
+    struct step *step = &model->step;
+    struct session_output output;
+    struct mqtt_error error;
+
+    history_add(model, found == REASON_none ? "the password is right" : "the password is wrong", CLIENT,
+        view_of("", 0));
+    begin_step(model, CLIENT, buffer_view(&model->held_connect));
+    output = begin_output(model);
+    session_password_checked(model->session, found, &output);
+    take_output(model, &output);
+    if (!packet_read(step->bytes, CLIENT, 0, &step->packet, &error))
+        model_fail(model, "a CONNECT that was understood is not: %s", error.text);
+    judge_password(model, found);
+    finish_step(model);
+}
+
+struct session_settings *model_copy_settings(const struct model *model)
+{
+    struct session_settings *copy = memory_calloc(1, sizeof(*copy));
+
+    *copy = model->settings;
+    return copy;
+}
+
+void model_rebind(struct model *model)
+{
+    const struct variant *before = model->variant;
+    struct session_settings *bound = model->bound;
+    struct session_output output;
+
+    if (model->reference.phase != PHASE_NEW && model->reference.phase != PHASE_OPEN)
+        return;
+    model_choose_variant(model);
+    history_add(model, model->variant->name, CLIENT, view_of("", 0));
+    begin_step(model, CLIENT, view_of("", 0));
+    output = begin_output(model);
+    model->bound = model_copy_settings(model);
+    session_rebind(model->session, model->bound, &output);
+    free(bound);
+    take_output(model, &output);
+    judge_rebind(model, before);
+    finish_step(model);
 }
 
 void model_abort(struct model *model, enum reason reason)

@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The session model with pseudo-random choices: random legal and illegal packets of both sides. MQWARD_SEED
- * repeats a life (a failure says which), MQWARD_STEPS sets the number of packets of each test. */
+ * repeats a life (a failure says which), MQWARD_STEPS sets the number of packets of each test, MQWARD_HISTORY
+ * that of the packets that a failure shows. */
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/random.h>
 
+#include "base/memory.h"
 #include "model.h"
 
-#define STEPS 400000
+#define STEPS 500000
 
 static unsigned long long number_of(const char *variable, unsigned long long fallback)
 {
@@ -20,10 +22,10 @@ static unsigned long long number_of(const char *variable, unsigned long long fal
 /* The report outlives the model, so that a failure is not drowned in reports of leaks. */
 static void on_failure(void *context, const char *text)
 {
-    static char report[32768];
+    static char *report;
     struct model **model = context;
 
-    snprintf(report, sizeof(report), "%s", text);
+    report = memory_copy_string(view_of_string(text));
     model_free(*model);
     cr_assert_fail("%s", report);
 }

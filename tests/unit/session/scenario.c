@@ -28,7 +28,7 @@ unsigned scenario_versions(const char *word, size_t length)
     return 0;
 }
 
-static void fail_run(struct run *run, const char *what, const char *detail)
+void scenario_fail(struct run *run, const char *what, const char *detail)
 {
     fprintf(stderr, "%s:%u: %s (%s): %s%s\n", run->file, run->line, run->name,
         mqtt_version_name(run->version), what, detail);
@@ -39,12 +39,12 @@ static void fail_run(struct run *run, const char *what, const char *detail)
 
 /* ---- settings ---- */
 
-static enum reason reason_named(struct run *run, const char *name)
+enum reason scenario_reason(struct run *run, const char *name)
 {
     for (int i = 0; i < REASON_COUNT; i++)
         if (strcmp(reason_info((enum reason)i)->name, name) == 0)
             return (enum reason)i;
-    fail_run(run, "no such reason: ", name);
+    scenario_fail(run, "no such reason: ", name);
     return REASON_none;
 }
 
@@ -74,16 +74,20 @@ static void set_one(struct run *run, const char *key, const char *value)
         world->settings.broker_max_packet = number;
     else if (strcmp(key, "refuse_control_characters") == 0)
         world->settings.options.refuse_control_characters = strcmp(value, "true") == 0;
+    else if (strcmp(key, "password") == 0 && strcmp(value, "later") == 0)
+        world->password_later = true;
     else if (strcmp(key, "password") == 0)
-        world->password_answer = reason_named(run, value);
+        world->password_answer = scenario_reason(run, value);
+    else if (strcmp(key, "certificate_expires") == 0)
+        world->peer.certificate_expires_s = number;
     else if (strcmp(key, "claim") == 0)
-        world->claim_answer = reason_named(run, value);
+        world->claim_answer = scenario_reason(run, value);
     else if (strcmp(key, "cn") == 0)
         set_certificate(world, "cn", value);
     else if (strcmp(key, "ou") == 0)
         set_certificate(world, "ou", value);
     else
-        fail_run(run, "no such setting: ", key);
+        scenario_fail(run, "no such setting: ", key);
 }
 
 static void do_set(struct run *run, char *words)
@@ -94,7 +98,7 @@ static void do_set(struct run *run, char *words)
         char *equals = strchr(word, '=');
 
         if (equals == NULL) {
-            fail_run(run, "no value: ", word);
+            scenario_fail(run, "no value: ", word);
             return;
         }
         *equals = 0;
@@ -104,20 +108,20 @@ static void do_set(struct run *run, char *words)
 
 /* ---- what is fed in ---- */
 
-static void begin(struct run *run)
+void scenario_begin(struct run *run)
 {
     if (!run->began)
         world_begin(run->world);
     run->began = true;
 }
 
-static bool may_act(struct run *run)
+bool scenario_may_act(struct run *run)
 {
     if (run->seen < run->world->count) {
-        fail_run(run, "not mentioned: ", run->world->lines[run->seen]);
+        scenario_fail(run, "not mentioned: ", run->world->lines[run->seen]);
         return false;
     }
-    begin(run);
+    scenario_begin(run);
     world_forget_lines(run->world);
     run->seen = 0;
     return true;
@@ -155,30 +159,30 @@ static void feed_text(struct run *run, enum mqtt_direction from, const char *tex
     if (strncmp(text, "hex ", 4) == 0)
         parse_hex(text + 4, &bytes);
     else if (!packet_text_parse(text, run->version, &bytes, &error))
-        fail_run(run, "can't be read: ", error);
+        scenario_fail(run, "can't be read: ", error);
     world_feed(run->world, from, buffer_view(&bytes));
     buffer_release(&bytes);
 }
 
 static void do_client(struct run *run, char *text)
 {
-    if (may_act(run))
+    if (scenario_may_act(run))
         feed_text(run, MQTT_FROM_CLIENT, text);
 }
 
 static void do_broker(struct run *run, char *text)
 {
-    if (may_act(run))
+    if (scenario_may_act(run))
         feed_text(run, MQTT_FROM_SERVER, text);
 }
 
 /* "open <keys of CONNECT> / <keys of CONNACK>": to an open session, without looking at what comes out. */
 static void do_open(struct run *run, char *text)
 {
-    char line[1024];
+    char line[4096];
     char *slash = strstr(text, " / ");
 
-    if (!may_act(run))
+    if (!scenario_may_act(run))
         return;
     if (slash != NULL)
         *slash = 0;
@@ -187,7 +191,7 @@ static void do_open(struct run *run, char *text)
     snprintf(line, sizeof(line), "CONNACK 0 %s", slash == NULL ? "" : slash + 3);
     feed_text(run, MQTT_FROM_SERVER, line);
     if (!session_is_open(run->world->session))
-        fail_run(run, "the session is not open", "");
+        scenario_fail(run, "the session is not open", "");
     run->seen = run->world->count;
 }
 
@@ -198,33 +202,38 @@ static void do_repeat(struct run *run, char *text)
     int skip = 0;
     enum mqtt_direction from;
 
-    if (sscanf(text, "%u %u %n", &first, &last, &skip) < 2 || !may_act(run)) {
-        fail_run(run, "not a repeat: ", text);
+    if (sscanf(text, "%u %u %n", &first, &last, &skip) < 2 || !scenario_may_act(run)) {
+        scenario_fail(run, "not a repeat: ", text);
         return;
     }
     text += skip;
     from = strncmp(text, "client ", 7) == 0 ? MQTT_FROM_CLIENT : MQTT_FROM_SERVER;
     text += 7;
     for (unsigned i = first; i <= last && !run->failed; i++) {
-        char line[1024];
-        char *percent = strchr(text, '%');
+        struct buffer line = {0};
 
-        snprintf(line, sizeof(line), "%.*s%u%s", (int)(percent - text), text, i, percent + 1);
-        feed_text(run, from, line);
+        for (const char *at = text; *at != 0; at++)
+            if (*at == '%')
+                buffer_format(&line, "%u", i);
+            else
+                buffer_append_byte(&line, (uint8_t)*at);
+        buffer_append_byte(&line, 0);
+        feed_text(run, from, (const char *)line.data);
+        buffer_release(&line);
     }
 }
 
 static void do_abort(struct run *run, char *text)
 {
-    if (may_act(run))
-        world_abort(run->world, reason_named(run, text));
+    if (scenario_may_act(run))
+        world_abort(run->world, scenario_reason(run, text));
 }
 
 static void do_ended(struct run *run, char *text)
 {
-    if (!may_act(run))
+    if (!scenario_may_act(run))
         return;
-    world_end(run->world, *text == 0 ? run->world->closing : reason_named(run, text));
+    world_end(run->world, *text == 0 ? run->world->closing : scenario_reason(run, text));
     run->ended = true;
 }
 
@@ -275,7 +284,7 @@ static char *normal_packet(struct run *run, const char *line, size_t prefix, enu
     char *normal;
 
     if (!packet_text_parse(line + prefix, run->version, &bytes, &error))
-        fail_run(run, "can't be read: ", error);
+        scenario_fail(run, "can't be read: ", error);
     buffer_append(&text, view_of(line, prefix));
     packet_text_print(buffer_view(&bytes), direction, run->version, &text);
     normal = memory_copy_string(buffer_view(&text));
@@ -298,53 +307,53 @@ static void expect_line(struct run *run, const char *line)
         expected = memory_copy_string(view_of_string(line));
     same = strncmp(line, "audit ", 6) == 0 ? audit_matches(expected, actual) : strcmp(expected, actual) == 0;
     if (!same && !run->failed)
-        fail_run(run, "expected: ", expected);
+        scenario_fail(run, "expected: ", expected);
     run->seen += same;
     free(expected);
 }
 
-static void expect_text(struct run *run, const char *what, const char *actual, const char *expected)
+void scenario_expect_text(struct run *run, const char *what, const char *actual, const char *expected)
 {
     char text[512];
 
     snprintf(text, sizeof(text), "is '%s', not '%s'", actual, expected);
     if (strcmp(actual, expected) != 0)
-        fail_run(run, what, text);
+        scenario_fail(run, what, text);
 }
 
-static void expect_number(struct run *run, const char *what, uint64_t actual, const char *expected)
+void scenario_expect_number(struct run *run, const char *what, uint64_t actual, const char *expected)
 {
     char text[32];
 
     snprintf(text, sizeof(text), "%llu", (unsigned long long)actual);
-    expect_text(run, what, text, expected);
+    scenario_expect_text(run, what, text, expected);
 }
 
 static void do_ready(struct run *run, char *text)
 {
-    begin(run);
-    expect_text(run, "ready ", session_client_ready(run->world->session) ? "yes" : "no", text);
+    scenario_begin(run);
+    scenario_expect_text(run, "ready ", session_client_ready(run->world->session) ? "yes" : "no", text);
 }
 
 static void do_keep_alive(struct run *run, char *text)
 {
-    expect_number(run, "keep alive ", session_keep_alive_ms(run->world->session), text);
+    scenario_expect_number(run, "keep alive ", session_keep_alive_ms(run->world->session), text);
 }
 
 static void do_claim(struct run *run, char *text)
 {
-    begin(run);
-    run->world->claim_answer = reason_named(run, text);
+    scenario_begin(run);
+    run->world->claim_answer = scenario_reason(run, text);
 }
 
 static void do_claimed(struct run *run, char *text)
 {
-    expect_text(run, "claimed ", run->world->claimed, text);
+    scenario_expect_text(run, "claimed ", run->world->claimed, text);
 }
 
 static void do_password_asked(struct run *run, char *text)
 {
-    expect_text(run, "password asked ", run->world->password_asked, text);
+    scenario_expect_text(run, "password asked ", run->world->password_asked, text);
 }
 
 static void do_anything(struct run *run, char *text)
@@ -362,7 +371,7 @@ static void do_count(struct run *run, char *text)
     *rest++ = 0;
     for (size_t i = 0; i < run->world->count; i++)
         found += strncmp(run->world->lines[i], rest, strlen(rest)) == 0;
-    expect_number(run, rest, found, text);
+    scenario_expect_number(run, rest, found, text);
 }
 
 static const struct word {
@@ -380,14 +389,28 @@ static const struct word {
     {"keep-alive", do_keep_alive},
     {"claim", do_claim},
     {"claimed", do_claimed},
+    {"limited", scenario_limited},
+    {"counted", scenario_counted},
+    {"holds", scenario_held_rates},
+    {"later", scenario_later},
     {"password-asked", do_password_asked},
+    {"banned", scenario_banned},
+    {"denied", scenario_denied},
+    {"is-banned", scenario_is_banned},
     {"anything", do_anything},
     {"count", do_count},
+    {"rebind", scenario_rebind},
+    {"password", scenario_password},
+    {"tag", scenario_tag},
+    {"token", scenario_token},
+    {"keys", scenario_keys},
+    {"expires", scenario_expires},
+    {"expire", scenario_expire},
 };
 
 void scenario_step(struct run *run, const char *line)
 {
-    char copy[2048];
+    char filled[4096], copy[4096];
     size_t length;
 
     if (*line == '[') {
@@ -397,6 +420,9 @@ void scenario_step(struct run *run, const char *line)
             return;
         line = end + 2;
     }
+    if (!scenario_fill_in(run, line, filled, sizeof(filled)))
+        return;
+    line = filled;
     length = strcspn(line, " ");
     for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
         if (strlen(words[i].word) == length && strncmp(words[i].word, line, length) == 0) {
@@ -412,12 +438,14 @@ void scenario_finish(struct run *run)
 {
     struct world *world = run->world;
 
+    for (size_t i = 0; i < run->token_count; i++)
+        free(run->tokens[i].text);
     if (!run->failed && run->seen < world->count)
-        fail_run(run, "not mentioned: ", world->lines[run->seen]);
+        scenario_fail(run, "not mentioned: ", world->lines[run->seen]);
     if (run->failed)
         return;
     if (run->began && !run->ended)
         world_end(world, world->closed ? world->closing : REASON_client_lost);
     if (world->accepted > 1 || world->disconnects != world->accepted || world->accepted + world->refused > 1)
-        fail_run(run, "connects and disconnects do not add up", "");
+        scenario_fail(run, "connects and disconnects do not add up", "");
 }

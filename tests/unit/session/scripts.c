@@ -16,6 +16,8 @@ struct script {
     size_t count;
     char *policy_text;
     struct policy *policy;
+    struct scenario_policy others[SCENARIO_POLICIES_MAX]; /* their texts are owned */
+    size_t other_count;
     size_t scenarios;
 };
 
@@ -37,17 +39,43 @@ static void read_script(struct script *script)
     fclose(in);
 }
 
-/* The lines of a policy from at on; returns the first behind it. */
-static size_t take_policy(struct script *script, size_t at)
+/* The lines of a policy from *at on, which is then the first behind it. */
+static char *take_text(const struct script *script, size_t *at)
 {
     struct buffer text = {0};
+    char *copy;
 
-    for (; at < script->count && script->lines[at][0] == '|'; at++)
-        buffer_format(&text, "%s\n", script->lines[at][1] == ' ' ? script->lines[at] + 2 : "");
+    for (; *at < script->count && script->lines[*at][0] == '|'; ++*at)
+        buffer_format(&text, "%s\n", script->lines[*at][1] == ' ' ? script->lines[*at] + 2 : "");
+    copy = memory_copy_string(buffer_view(&text));
+    buffer_release(&text);
+    return copy;
+}
+
+static void forget_others(struct script *script)
+{
+    for (size_t i = 0; i < script->other_count; i++)
+        free((void *)(uintptr_t)script->others[i].text);
+    script->other_count = 0;
+}
+
+/* "policy <name>" and its lines: what "rebind <name>" means. */
+static size_t take_other(struct script *script, size_t at)
+{
+    struct scenario_policy *other = &script->others[script->other_count++];
+
+    cr_assert_leq(script->other_count, SCENARIO_POLICIES_MAX);
+    snprintf(other->name, sizeof(other->name), "%s", script->lines[at++] + strlen("policy "));
+    other->text = take_text(script, &at);
+    return at;
+}
+
+static size_t take_policy(struct script *script, size_t at)
+{
     policy_release(script->policy);
     free(script->policy_text);
-    script->policy_text = memory_copy_string(buffer_view(&text));
-    buffer_release(&text);
+    forget_others(script);
+    script->policy_text = take_text(script, &at);
     script->policy = world_policy(script->policy_text);
     cr_assert_not_null(script->policy, "%s: the policy that ends at line %zu is not good", script->file, at);
     return at;
@@ -55,14 +83,19 @@ static size_t take_policy(struct script *script, size_t at)
 
 static bool is_body(const char *line)
 {
-    return strncmp(line, "scenario", 8) != 0 && line[0] != '|';
+    return strncmp(line, "scenario", 8) != 0 && strncmp(line, "policy ", 7) != 0 && line[0] != '|';
 }
 
 static void run_scenario(const struct script *script, size_t at, enum mqtt_version version, bool *failed)
 {
     const char *colon = strchr(script->lines[at], ':');
     struct world *world = memory_calloc(1, sizeof(*world));
-    struct run run = {script->file, 0, colon + 2, version, world, 0, false, false, false};
+    struct run run = {.file = script->file,
+        .name = colon + 2,
+        .version = version,
+        .world = world,
+        .policies = script->others,
+        .policy_count = script->other_count};
 
     world_init(world, script->policy, script->policy_text);
     for (size_t i = at + 1; i < script->count && is_body(script->lines[i]) && !run.failed; i++) {
@@ -112,6 +145,10 @@ static bool run_script(const char *path)
             at = take_policy(&script, at);
             continue;
         }
+        if (strncmp(line, "policy ", 7) == 0) {
+            at = take_other(&script, at);
+            continue;
+        }
         if (strncmp(line, "scenario", 8) == 0) {
             cr_assert_not_null(script.policy, "%s:%zu: a scenario without a policy", script.file, at + 1);
             run_versions(&script, at, &failed);
@@ -123,6 +160,7 @@ static bool run_script(const char *path)
         free(script.lines[i]);
     free(script.lines);
     free(script.policy_text);
+    forget_others(&script);
     policy_release(script.policy);
     return failed;
 }

@@ -10,7 +10,7 @@
 #define WORLD_LINES_MAX 16384
 
 /* A policy from text; its messages are printed and NULL returned if it has errors. CA "fleet", password file
- * "users". */
+ * "users", key set "idp". */
 struct policy *world_policy(const char *text);
 
 struct world {
@@ -19,17 +19,34 @@ struct world {
     struct policy_certificate_value certificate_values[4];
     char certificate_texts[4][64];
     enum reason password_answer, claim_answer;
+    bool password_later;     /* the answer is given by world_password(), not at once */
+    bool password_awaited;   /* the session has asked */
+    uint64_t password_tag;   /* 0: the name is not in the file */
+    char *banned;            /* "id eva", "address 203.0.113.9"; NULL: nobody is; owned */
+    bool ban_ordered;        /* by an operator */
+    unsigned denials;        /* counted since the last that were too many */
     const char *policy_text; /* for the lines of rules */
+    const char *keys;        /* of the issuer, in the key set; NULL: there is no set */
 
     struct session *session;
-    bool closed;         /* output.close was seen */
-    enum reason closing; /* its reason */
+    struct session_settings *bound; /* to the session: a copy of settings, freed once others are in force */
+    struct policy *rebound;         /* by world_rebind(); owned */
+    const struct policy *going;     /* while world_rebind() replaces it */
+    const char *going_text;
+    char previous_version[80]; /* of the policy before it */
+    bool closed;               /* output.close was seen */
+    enum reason closing;       /* its reason */
     struct buffer to_client, to_broker;
     struct buffer held;           /* bytes of the client that wait until the session is ready */
     char *lines[WORLD_LINES_MAX]; /* what came out and was not looked at yet; owned */
     size_t count;
     char claimed[256], password_asked[256]; /* the last call of these hooks */
     unsigned claims;
+    /* rates: names of the checks that refuse, the time that goes with it, what was counted and held last */
+    char limited[256], counted[256], held_rates[256];
+    uint64_t now_ns;
+    const struct policy *held_policy;
+    char denied[256]; /* the party of the last denial */
 
     /* Every event so far. */
     unsigned accepted, refused, errors, disconnects, events;
@@ -40,10 +57,21 @@ void world_init(struct world *world, const struct policy *policy, const char *po
 void world_begin(struct world *world);
 /* Bytes of a side, whole packets or not MQTT at all: framed as conn.c frames them. */
 void world_feed(struct world *world, enum mqtt_direction from, struct view bytes);
+/* Another policy, from text that outlives the world; settings may have changed, too. */
+void world_rebind(struct world *world, const char *policy_text);
+/* The answer to the password that was asked about. */
+void world_password(struct world *world, enum reason found);
 void world_abort(struct world *world, enum reason reason);
 /* session_ended() */
 void world_end(struct world *world, enum reason reason);
 void world_forget_lines(struct world *world);
 void world_free(struct world *world); /* the policy is the caller's */
+
+/* ---- for the files of the world ---- */
+void world_take_line(struct world *world, struct buffer *text); /* releases text */
+/* The session's hook: what an event says, as a line (world_audit.c). */
+void world_audit(void *context, const struct audit_event *event);
+struct session_hooks world_hooks(struct world *world); /* world_hooks.c */
+const struct jwks *world_find_jwks(void *context, const char *name);
 
 #endif

@@ -82,6 +82,7 @@ _Noreturn void plain_fail(const char *file, int line, const char *condition, con
 #define cr_expect_not_null cr_assert_not_null
 #define cr_expect_str_eq cr_assert_str_eq
 #define cr_expect_str_neq cr_assert_str_neq
+#define cr_expect_str_empty cr_assert_str_empty
 #define cr_expect_arr_eq cr_assert_arr_eq
 #define cr_expect_arr_neq cr_assert_arr_neq
 

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Owns what is asked of a policy's checks: which of them a publish is to pass, and what each says. Called by
+ * decide.c, by the proxy where it counts, and by the command line. */
+#include "policy/checks.h"
+
+#include <assert.h>
+
+/* Where a value is not known, a check holds: it takes from what rules allow, as a deny does. */
+uint64_t checks_match(
+    const struct policy *policy, const struct policy_subject *subject, const struct region *region)
+{
+    struct rule_hits hits;
+    uint64_t checks = 0;
+    rule_trie_match(policy->check_trie, VERB_PUBLISH, subject->values, region, region->count, &hits);
+    for (size_t i = 0; i < hits.count; i++) {
+        const struct rule_terminal *terminal = hits.items[i].terminal;
+        for (uint32_t k = 0; k < terminal->count; k++) {
+            const struct policy_rule *match = terminal->references[k].rule;
+            if (rule_applies(policy, match, subject->groups))
+                checks |= UINT64_C(1) << match->rank;
+        }
+    }
+    rule_hits_release(&hits);
+    return checks;
+}
+
+size_t policy_check_count(const struct policy *policy)
+{
+    assert(policy->magic == POLICY_MAGIC);
+    return policy->check_count;
+}
+
+const struct policy_check_info *policy_check(const struct policy *policy, size_t index)
+{
+    assert(policy->magic == POLICY_MAGIC && index < policy->check_count);
+    return &policy->checks[index].info;
+}
+
+bool policy_check_applies(const struct policy *policy, size_t index, const struct policy_subject *subject)
+{
+    assert(policy->magic == POLICY_MAGIC && index < policy->check_count && subject->policy == policy);
+    return rule_applies(policy, &policy->checks[index].match, subject->groups);
+}
+
+const char *policy_check_next_group(
+    const struct policy *policy, size_t index, const struct policy_subject *subject, size_t *next)
+{
+    assert(policy->magic == POLICY_MAGIC && index < policy->check_count && subject->policy == policy);
+    const uint64_t *who = policy->checks[index].match.who;
+    for (size_t bit = *next; bit <= policy->group_count; bit++) {
+        if ((who[bit / 64] & subject->groups[bit / 64] & UINT64_C(1) << bit % 64) == 0)
+            continue;
+        *next = bit + 1;
+        return bit == 0 ? "everyone" : policy->groups[bit - 1].name;
+    }
+    *next = policy->group_count + 1;
+    return NULL;
+}

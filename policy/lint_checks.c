@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Owns the warnings about checks: about nobody, about what nobody publishes, and bursts that are too small.
+ * Called by lint.c. */
+#include <stdlib.h>
+
+#include "base/memory.h"
+#include "policy/lint.h"
+#include "policy/topic_algebra.h"
+
+/* What an enforced rule lets publish. */
+struct reach {
+    struct view topics; /* as a filter; data NULL: not known */
+    uint64_t max_size;
+};
+
+struct reaches {
+    struct reach *items;
+    size_t count;
+};
+
+static void find_reaches(struct compiler *compiler, struct reaches *reaches)
+{
+    const struct policy *policy = compiler->policy;
+    size_t capacity = 0;
+    for (size_t i = 0; i < policy->rule_count; i++)
+        capacity += policy->rules[i].topic_count;
+    reaches->items = memory_calloc(capacity + 1, sizeof(*reaches->items));
+    for (size_t i = 0; i < policy->rule_count; i++) {
+        const struct policy_rule *rule = &policy->rules[i];
+        if (rule->deny || rule->monitor || (rule->verbs & VERB_PUBLISH) == 0)
+            continue;
+        for (size_t k = 0; k < rule->topic_count; k++)
+            reaches->items[reaches->count++] =
+                (struct reach){lint_loosen(compiler, &rule->topics[k]), rule->max_size};
+    }
+}
+
+/* Does any rule allow to publish to topics of the pattern? Then *largest is at least the largest payload that
+ * may come, in bytes. */
+static bool is_reached(struct compiler *compiler, const struct reaches *reaches,
+    const struct pattern *pattern, uint64_t *largest)
+{
+    struct view topics = lint_loosen(compiler, pattern);
+    uint64_t packet = compiler->policy->settings.limit_packet;
+    bool reached = false;
+    for (size_t i = 0; i < reaches->count && (!reached || *largest < packet); i++) {
+        const struct reach *reach = &reaches->items[i];
+        uint64_t size = reach->max_size < packet ? reach->max_size : packet;
+        if (topics.data != NULL && reach->topics.data != NULL && !topic_overlaps(reach->topics, topics))
+            continue;
+        reached = true;
+        *largest = size > *largest ? size : *largest;
+    }
+    return reached;
+}
+
+static void lint_burst(struct compiler *compiler, const struct parsed_check *parsed, uint64_t largest)
+{
+    uint64_t burst = parsed->bursts[POLICY_BYTES];
+    if (!parsed->has_burst[POLICY_BYTES] || largest <= burst)
+        return;
+    struct diag_place place = compile_key_place(parsed->node, &parsed->name, "rate", "bytes_burst");
+    diag_add(compiler->diag, DIAG_WARNING, &place,
+        arena_format(compiler->arena, "the rules and 'limits: {packet: %s}' allow larger ones",
+            keyword_show_size(compiler->policy->settings.limit_packet).bytes),
+        "check '%.*s': a payload of more than %s%s never passes", VIEW_ARGS(parsed->name.text),
+        keyword_show_size(burst).bytes, burst % 1024 == 0 ? "" : " bytes");
+}
+
+static void lint_topics(struct compiler *compiler, const struct parsed_check *parsed,
+    const struct policy_rule *match, const struct reaches *reaches)
+{
+    uint64_t largest = 0;
+    for (size_t i = 0; i < match->topic_count; i++) {
+        if (!is_reached(compiler, reaches, &match->topics[i], &largest))
+            diag_add(compiler->diag, DIAG_WARNING, &parsed->topics.items[i].place,
+                "a check is about what rules allow to publish",
+                "check '%s': no rule lets anybody publish to these topics", match->info.name);
+        lint_foreign(compiler, &parsed->topics.items[i]);
+    }
+    lint_burst(compiler, parsed, largest);
+}
+
+void lint_checks(struct compiler *compiler)
+{
+    const struct policy *policy = compiler->policy;
+    struct reaches reaches = {0};
+    if (policy->check_count == 0)
+        return;
+    find_reaches(compiler, &reaches);
+    for (size_t i = 0; i < policy->check_count; i++) {
+        const struct parsed_check *parsed = &compiler->parsed->checks.items[i];
+        const struct policy_rule *match = &policy->checks[i].match;
+        if (lint_nobody_left(policy, match))
+            diag_add(compiler->diag, DIAG_WARNING, &parsed->name.place,
+                "nobody can be in the groups of 'who', or 'unless' names all of them",
+                "check '%s' never holds: it is about nobody", match->info.name);
+        lint_values(compiler, &parsed->name.place, "check", match);
+        lint_topics(compiler, parsed, match, &reaches);
+    }
+    free(reaches.items);
+}

@@ -1,0 +1,366 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Owns the acts of the notation ("publish dt/a/plc-7/temp qos=1") and the way from them to the policy's
+ * decisions. Called by test.c and explain.c. An act is a row of one table, a word about it a row of another.
+ */
+#include <assert.h>
+#include <stdio.h>
+
+#include "base/number.h"
+#include "base/topic.h"
+#include "policy/notation.h"
+
+/* ---- words about the act ---- */
+
+enum act_word { WORD_QOS = 1, WORD_RETAIN = 2, WORD_SIZE = 4, WORD_WILL = 8, WORD_SIGNED = 16 };
+
+static bool set_qos(
+    struct notation *notation, const struct notation_word *word, struct view value, struct notated_act *out)
+{
+    uint64_t qos;
+    if (number_parse(value, &qos) != 0 || qos > 2)
+        return notation_refuse(
+            notation, word, "qos=0, qos=1 or qos=2", "not a QoS: '%.*s'", VIEW_ARGS(value));
+    out->qos = (uint8_t)qos;
+    return true;
+}
+
+static bool set_retain(
+    struct notation *notation, const struct notation_word *word, struct view value, struct notated_act *out)
+{
+    out->retain = view_equal(value, VIEW("true"));
+    return out->retain || view_equal(value, VIEW("false")) ||
+           notation_refuse(notation, word, "retain=true or retain=false", "neither true nor false: '%.*s'",
+               VIEW_ARGS(value));
+}
+
+static bool set_size(
+    struct notation *notation, const struct notation_word *word, struct view value, struct notated_act *out)
+{
+    return number_parse_size(value, &out->size) == 0 ||
+           notation_refuse(notation, word,
+               "a number and one of B, KiB, MiB, GiB, KB, MB, GB, such as size=64KiB", "not a size: '%.*s'",
+               VIEW_ARGS(value));
+}
+
+static bool set_will(
+    struct notation *notation, const struct notation_word *word, struct view value, struct notated_act *out)
+{
+    (void)notation;
+    (void)word;
+    (void)value;
+    out->act = POLICY_ACT_WILL;
+    return true;
+}
+
+static const struct word_row {
+    const char *name; /* with '=' where it has a value */
+    unsigned bit;
+    bool (*set)(struct notation *notation, const struct notation_word *word, struct view value,
+        struct notated_act *out); /* NULL: of a later version */
+} act_words[] = {
+    {"qos=", WORD_QOS, set_qos},
+    {"retain=", WORD_RETAIN, set_retain},
+    {"size=", WORD_SIZE, set_size},
+    {"will", WORD_WILL, set_will},
+    {"signed=", WORD_SIGNED, NULL},
+};
+#define ACT_WORDS (sizeof(act_words) / sizeof(act_words[0]))
+
+enum topic_kind { TOPIC_NONE, TOPIC_NAME, TOPIC_FILTER };
+
+static const struct act_row {
+    const char *name;
+    enum policy_act act;
+    enum topic_kind topic;
+    unsigned words; /* enum act_word bits */
+} acts[] = {
+    {"publish", POLICY_ACT_PUBLISH, TOPIC_NAME, WORD_QOS | WORD_RETAIN | WORD_SIZE | WORD_WILL | WORD_SIGNED},
+    {"subscribe", POLICY_ACT_SUBSCRIBE, TOPIC_FILTER, WORD_QOS},
+    {"receive", POLICY_ACT_RECEIVE, TOPIC_NAME, 0},
+    {"will", POLICY_ACT_WILL, TOPIC_NAME, WORD_QOS | WORD_RETAIN | WORD_SIZE | WORD_SIGNED},
+    {"connect", POLICY_ACT_CONNECT, TOPIC_NONE, 0},
+};
+#define ACTS (sizeof(acts) / sizeof(acts[0]))
+
+/* ---- reading ---- */
+
+static const struct act_row *read_verb(struct notation *notation)
+{
+    const char *names[ACTS];
+    if (notation->next == notation->count) {
+        notation_refuse(notation, NULL, "publish, subscribe, receive, will or connect", "an act is missing");
+        return NULL;
+    }
+    const struct notation_word *word = &notation->words[notation->next++];
+    for (size_t i = 0; i < ACTS; i++) {
+        if (view_equal_string(word->text, acts[i].name))
+            return &acts[i];
+        names[i] = acts[i].name;
+    }
+    notation_refuse(notation, word, diag_hint(notation->diag, word->text, names, ACTS), "unknown act '%.*s'",
+        VIEW_ARGS(word->text));
+    return NULL;
+}
+
+/* In YAML, " #" begins a comment. */
+static bool refuse_missing_topic(
+    struct notation *notation, const struct act_row *row, const struct notation_word *verb)
+{
+    bool filter = row->topic == TOPIC_FILTER;
+    return notation_refuse(notation, verb,
+        filter ? "write 'subscribe dt/a/#', and \"subscribe #\" in quotes" : NULL, "the topic %s is missing",
+        filter ? "filter" : "name");
+}
+
+static bool read_topic(struct notation *notation, const struct act_row *row, struct notated_act *out)
+{
+    if (row->topic == TOPIC_NONE)
+        return true;
+    const struct notation_word *verb = &notation->words[notation->next - 1];
+    const char *what = row->topic == TOPIC_NAME ? "topic name" : "topic filter";
+    if (notation->next == notation->count)
+        return refuse_missing_topic(notation, row, verb);
+    const struct notation_word *word = &notation->words[notation->next++];
+    out->topic = word->text;
+    bool filter = topic_filter_valid(out->topic);
+    if (row->topic == TOPIC_FILTER ? filter : topic_name_valid(out->topic))
+        return true;
+    return notation_refuse(notation, word,
+        row->topic == TOPIC_NAME && filter ? "'+' and '#' are for filters, as of subscribe" : NULL,
+        "not a %s: '%.*s'", what, VIEW_ARGS(out->topic));
+}
+
+/* Does the text begin with a word's name, and end there if it has no value? */
+static bool is_word(const struct word_row *row, struct view text)
+{
+    struct view name = view_of_string(row->name);
+    return view_ends_with(name, VIEW("=")) ? view_starts_with(text, name) : view_equal(text, name);
+}
+
+static bool refuse_act_word(
+    struct notation *notation, const struct act_row *row, const struct notation_word *word, bool by)
+{
+    const char *names[ACT_WORDS + 1];
+    size_t count = 0;
+    for (size_t i = 0; i < ACT_WORDS; i++) {
+        if ((row->words & act_words[i].bit) != 0 && act_words[i].set != NULL)
+            names[count++] = act_words[i].name;
+    }
+    if (by)
+        names[count++] = "by <rule>";
+    /* "qso=1" is near to "qos=". */
+    const uint8_t *equals = word->text.length == 0 ? NULL : memchr(word->text.data, '=', word->text.length);
+    size_t length = equals == NULL ? word->text.length : (size_t)(equals - word->text.data) + 1;
+    struct view name = view_of(word->text.data, length);
+    return notation_refuse(notation, word, diag_hint(notation->diag, name, names, count),
+        "%s: unknown word '%.*s'", row->name, VIEW_ARGS(word->text));
+}
+
+static bool read_act_word(
+    struct notation *notation, const struct act_row *row, unsigned *seen, bool by, struct notated_act *out)
+{
+    const struct notation_word *word = &notation->words[notation->next++];
+    for (size_t i = 0; i < ACT_WORDS; i++) {
+        const struct word_row *known = &act_words[i];
+        if ((row->words & known->bit) == 0 || !is_word(known, word->text))
+            continue;
+        int length = (int)strcspn(known->name, "=");
+        if (known->set == NULL)
+            return notation_refuse(
+                notation, word, NULL, "'%.*s' is not supported by this version", length, known->name);
+        if ((*seen & known->bit) != 0)
+            return notation_refuse(notation, word, NULL, "'%.*s' is given already", length, known->name);
+        *seen |= known->bit;
+        return known->set(notation, word, view_skip(word->text, strlen(known->name)), out);
+    }
+    return refuse_act_word(notation, row, word, by);
+}
+
+/* ---- by ---- */
+
+static bool is_rule(const struct policy *policy, struct view name)
+{
+    for (size_t i = 0; i < policy->rule_count; i++) {
+        if (policy->rules[i].info.name != NULL && view_equal_string(name, policy->rules[i].info.name))
+            return true;
+    }
+    return policy->client_id.given && view_equal_string(name, policy->client_id.info.name);
+}
+
+static bool is_check(const struct policy *policy, struct view name)
+{
+    for (size_t i = 0; i < policy->check_count; i++) {
+        const char *known = policy->checks[i].info.info.name;
+        if (known != NULL && view_equal_string(name, known))
+            return true;
+    }
+    return false;
+}
+
+/* What policy_identify() and the decisions refuse and deny with. */
+static const enum reason reasons[] = {REASON_no_allow, REASON_denied_by_rule, REASON_not_covered,
+    REASON_shared_needs_filter, REASON_feature_not_granted, REASON_not_privileged, REASON_topic_too_deep,
+    REASON_topic_name_invalid, REASON_topic_filter_invalid, REASON_identity_no_credential,
+    REASON_identity_bad_certificate, REASON_identity_unsafe, REASON_identity_missing,
+    REASON_client_id_not_allowed};
+#define REASONS (sizeof(reasons) / sizeof(reasons[0]))
+
+static bool is_reason(struct view name)
+{
+    for (size_t i = 0; i < REASONS; i++) {
+        if (view_equal_string(name, reason_info(reasons[i])->name))
+            return true;
+    }
+    return false;
+}
+
+static bool refuse_decider(struct notation *notation, const struct notation_word *word, bool denied)
+{
+    const struct policy *policy = notation->policy;
+    const char **names = arena_calloc(notation->arena, policy->rule_count + REASONS, sizeof(*names));
+    size_t count = 0;
+    if (notation->unsure)
+        return true;
+    for (size_t i = 0; i < policy->rule_count; i++)
+        names[count++] = policy->rules[i].info.name;
+    for (size_t i = 0; i < REASONS && denied; i++)
+        names[count++] = reason_info(reasons[i])->name;
+    const char *near = diag_suggest(word->text, names, count);
+    if (is_check(policy, word->text))
+        return notation_refuse(notation, word, "'policy explain' names the checks that a publish is to pass",
+            "check '%.*s' is a rate: no single case exceeds it", VIEW_ARGS(word->text));
+    if (!denied && is_reason(word->text))
+        return notation_refuse(
+            notation, word, NULL, "'%.*s' is a reason to deny; an allow is by a rule", VIEW_ARGS(word->text));
+    return notation_refuse(notation, word,
+        near == NULL ? NULL : diag_hint(notation->diag, word->text, &near, 1), "no rule%s is named '%.*s'",
+        denied ? " and no reason" : "", VIEW_ARGS(word->text));
+}
+
+/* "by" is the last word but one. */
+static bool read_by(struct notation *notation, enum notation_expectation expectation, struct notated_act *out)
+{
+    const struct notation_word *by = &notation->words[notation->next++];
+    if (notation->next == notation->count)
+        return notation_refuse(
+            notation, by, "write 'by <rule>', or leave it out", "the name of a rule is missing behind 'by'");
+    const struct notation_word *word = &notation->words[notation->next++];
+    bool denied = expectation == ACT_DENIED;
+    out->by = word->text;
+    return is_rule(notation->policy, word->text) || (denied && is_reason(word->text)) ||
+           refuse_decider(notation, word, denied);
+}
+
+bool notation_read_act(
+    struct notation *notation, enum notation_expectation expectation, struct notated_act *out)
+{
+    unsigned seen = 0;
+    bool good = true, by = expectation != ACT_OPEN;
+    *out = (struct notated_act){0};
+    const struct act_row *row = read_verb(notation);
+    if (row == NULL)
+        return false;
+    out->act = row->act;
+    if (!read_topic(notation, row, out))
+        return false;
+    while (notation->next < notation->count) {
+        if (by && view_equal(notation->words[notation->next].text, VIEW("by")))
+            return read_by(notation, expectation, out) && notation_at_end(notation) && good;
+        good = read_act_word(notation, row, &seen, by, out) && good;
+    }
+    return good;
+}
+
+/* ---- to the policy ---- */
+
+static void note_mistaken(const struct policy_identification *found, struct view id,
+    const struct notated_client *client, struct policy_outcome *outcome)
+{
+    if (found->source == client->row->source && view_equal(id, client->id))
+        return;
+    outcome->mistaken = true;
+    snprintf(outcome->detail, sizeof(outcome->detail), "%s %.*s", policy_source_name(found->source),
+        VIEW_ARGS(id));
+}
+
+void notation_identify(const struct policy *policy, const struct notated_client *client,
+    struct policy_subject **subject, struct policy_outcome *outcome)
+{
+    struct policy_identification found = policy_identify(policy, &client->credentials, subject);
+    *outcome = (struct policy_outcome){.act = POLICY_ACT_CONNECT, .allowed = true, .reason = REASON_allowed};
+    if (found.result == POLICY_REFUSED) {
+        outcome->refused = true;
+        outcome->reason = found.reason;
+        outcome->rule = found.rule;
+        snprintf(outcome->detail, sizeof(outcome->detail), "%s", found.detail);
+    } else {
+        note_mistaken(&found, policy_subject_id(*subject), client, outcome);
+    }
+    outcome->allowed = !outcome->refused && !outcome->mistaken;
+    if (!outcome->allowed) {
+        policy_subject_free(*subject);
+        *subject = NULL;
+    }
+}
+
+/* The reason says what an enforced policy does, whatever the policy's mode lets pass. */
+static void take_verdict(const struct policy_verdict *verdict, struct policy_outcome *outcome)
+{
+    outcome->allowed = verdict->reason == REASON_allowed;
+    outcome->reason = verdict->reason;
+    outcome->rule = verdict->rule;
+    outcome->nearest = verdict->nearest;
+    outcome->nearest_condition = verdict->nearest_condition;
+    outcome->would_deny = verdict->would_deny;
+    outcome->checks = verdict->checks;
+}
+
+struct policy_request notation_request(enum dialect dialect, const struct notated_act *act)
+{
+    static const enum policy_operation operations[] = {[POLICY_ACT_PUBLISH] = POLICY_PUBLISH,
+        [POLICY_ACT_WILL] = POLICY_WILL,
+        [POLICY_ACT_RECEIVE] = POLICY_RECEIVE};
+    assert(act->act == POLICY_ACT_PUBLISH || act->act == POLICY_ACT_WILL || act->act == POLICY_ACT_RECEIVE);
+    return (struct policy_request){
+        .operation = operations[act->act],
+        .topic = act->topic,
+        .dialect = dialect,
+        .qos = act->qos,
+        .retain = act->retain,
+        .size = act->size,
+    };
+}
+
+struct policy_subscribe_request notation_subscribe_request(
+    enum dialect dialect, const struct notated_act *act)
+{
+    return (struct policy_subscribe_request){.filter = act->topic, .dialect = dialect, .qos = act->qos};
+}
+
+static void decide_subscribe(const struct policy *policy, const struct policy_subject *subject,
+    enum dialect dialect, const struct notated_act *act, struct policy_outcome *outcome)
+{
+    const struct policy_subscribe_request request = notation_subscribe_request(dialect, act);
+    struct policy_subscribe_verdict verdict;
+    policy_decide_subscribe(policy, subject, &request, &verdict);
+    take_verdict(&verdict.verdict, outcome);
+    outcome->filtered = verdict.filtered;
+    outcome->qos_asked = act->qos;
+    outcome->qos = verdict.max_qos;
+}
+
+void notation_decide(const struct policy *policy, const struct policy_subject *subject, enum dialect dialect,
+    const struct notated_act *act, struct policy_outcome *outcome)
+{
+    struct policy_verdict verdict;
+    *outcome = (struct policy_outcome){.act = act->act, .allowed = true, .reason = REASON_allowed};
+    if (act->act == POLICY_ACT_CONNECT)
+        return;
+    if (act->act == POLICY_ACT_SUBSCRIBE) {
+        decide_subscribe(policy, subject, dialect, act, outcome);
+        return;
+    }
+    const struct policy_request request = notation_request(dialect, act);
+    policy_decide(policy, subject, &request, &verdict);
+    take_verdict(&verdict, outcome);
+}
