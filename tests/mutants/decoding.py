@@ -142,7 +142,7 @@ ROWS = [
         "if (buffer_length(output->to_broker) - before <= session->broker_packet_limit)", "if (true)",
         "test_semantics_decoding.py::test_a_message_that_the_proxy_lengthens_stays_within_the_brokers_maximum"),
     row("size-told", "... and the client is held to it", SESSION,
-        "return session->state == SESSION_OPEN && session->broker_packet_limit < limit", "return false",
+        "return session->state == SESSION_OPEN && session->broker_packet_limit < session->packet_limit", "return false",
         "test_semantics_decoding.py::test_a_client_is_told_the_smaller_maximum_and_held_to_it"),
     row("final-bytes", "what was checked is exactly what goes on", PUBLISH,
         "packet.u.publish.topic_alias = 0;", "packet.u.publish.topic_alias = 0;\n"

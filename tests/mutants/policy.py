@@ -80,8 +80,8 @@ ROWS = [
         "(unsigned)__builtin_ctzll(rule->slots & missing), &rule->info);",
         "(unsigned)__builtin_ctzll(rule->slots & missing), NULL);", UNSAFE),
     row("deny-does-not-vanish", "it never makes a rule not match: a deny must not vanish", IDENTITY,
-        "if ((rule->slots & missing) != 0 && !rule->monitor &&",
-        "if ((rule->slots & missing) != 0 && !rule->monitor && !rule->deny &&",
+        "return (rule->slots & missing) != 0 && !rule->monitor &&",
+        "return (rule->slots & missing) != 0 && !rule->monitor && !rule->deny &&",
         "test_semantics_identity.py::test_a_deny_does_not_vanish_with_its_value"),
 
     rows("audit-fails", "a failure of the audit denies", [
@@ -95,7 +95,7 @@ ROWS = [
         "verdict->reason = REASON_no_allow;\n    if (tally->nearest == NULL)\n        verdict->allowed = true;\n"
         "    if (tally->nearest == NULL)\n",
         "test_semantics_subscribe.py::test_an_empty_policy_denies_everything"),
-    row("nobody", "... to everybody", IDENTITY, 'return refused(REASON_identity_no_credential, NULL, "");',
-        'subject->id = copy_view(VIEW("anybody"));\n    return identified();',
+    row("nobody", "... to everybody", IDENTITY, 'return identity_refused(REASON_identity_no_credential, NULL, "");',
+        'subject->id = identity_copy(VIEW("anybody"));\n    return identified();',
         "test_semantics_subscribe.py::test_a_policy_without_an_identity_lets_nobody_in"),
 ]

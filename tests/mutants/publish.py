@@ -12,8 +12,8 @@ PREFIXES = "test_semantics_dialects.py::test_the_policy_sees_what_is_behind_the_
 WILL = "test_will.py::test_a_will_is_held_to_the_conditions"
 JUDGED = ("POLICY_PUBLISH, packet->topic, session->settings->dialect,\n"
           "        packet->qos, packet->retain, packet->payload.length};")
-JUDGED_WILL = "POLICY_WILL, will->topic, session->settings->dialect, will->qos, will->retain, will->payload.length};"
-NO_ALIAS = "BIT(MQTT_TOPIC_ALIAS_MAXIMUM) | BIT(MQTT_MAXIMUM_PACKET_SIZE) | BIT(MQTT_SESSION_EXPIRY_INTERVAL));"
+JUDGED_WILL = "POLICY_WILL, will->topic, session->settings->dialect, will->qos, will->retain, will->size};"
+NO_ALIAS = "BIT(MQTT_TOPIC_ALIAS_MAXIMUM) | BIT(MQTT_MAXIMUM_PACKET_SIZE) | BIT(MQTT_SESSION_EXPIRY_INTERVAL) |"
 
 ROWS = [
     row("prefix-before-acl", "order: the dialect's prefix comes off before the ACL looks", DECIDE,
@@ -34,8 +34,8 @@ ROWS = [
         "session_event_begin(session, &event, action, REASON_none, disposition);",
         "test_publish.py::test_a_denied_publish_is_answered_and_goes_nowhere[plain-qos1-v5.0]"),
     row("denied-qos-0", "denied, 5.0: QoS 0 is dropped", PUBLISH,
-        "refuse_publish(session, context, output);\n        return false;",
-        "refuse_publish(session, context, output);\n        if (context->packet.qos > 0)\n            return false;",
+        "session_denied(session, verdict, output);\n        return false;",
+        "if (context->packet.qos > 0)\n            return false;",
         f"{SEMANTICS}::test_a_denied_message_is_answered_without_the_broker"),
     row("denied-disconnect", "... or DISCONNECT 0x87, in 3.x closed, as the policy says", PUBLISH,
         "if (answer == POLICY_PUBLISH_DISCONNECT) {", "if (false) {",
@@ -72,8 +72,10 @@ ROWS = [
         "if (flow->order[kind].count == 0)\n        answer(", "if (true)\n        answer(",
         f"{SEMANTICS}::test_acks_for_filtered_deliveries_wait_behind_the_clients"),
     row("retransmission", "the same packet id retransmitted gets the same treatment", PUBLISH,
-        "    if (rule == NULL) {\n        if (!judge_publish",
-        "    if (rule == NULL && !packet->dup) {\n        if (!judge_publish",
+        "    if (known == NULL) {\n        if (!judge_publish",
+        "    if (known == NULL && packet->dup) {\n"
+        "        context.verdict = (struct policy_verdict){.allowed = true, .reason = REASON_allowed};\n"
+        "    } else if (known == NULL) {\n        if (!judge_publish",
         f"{SEMANTICS}::test_a_retransmission_is_judged_as_the_first_was"),
     row("receive-maximum", "the broker's Receive Maximum holds", PUBLISH,
         "session->from_client.ids.count >= session->broker_receive_maximum &&", "false &&",
@@ -91,8 +93,8 @@ ROWS = [
         "test_publish.py::test_an_empty_retained_message_is_judged_as_a_retained_one",
         f"{SEMANTICS}::test_what_was_allowed_once_opens_nothing_that_is_not"),
     row("response-topic", "the requester must itself be allowed to receive on its response topic", PUBLISH,
-        "if (!mqtt_properties_find(properties, MQTT_RESPONSE_TOPIC, &value))",
-        "if (!mqtt_properties_find(properties, MQTT_RESPONSE_TOPIC, &value) || session != NULL)",
+        "if (verdict->allowed && mqtt_properties_find(&context->packet.properties, MQTT_RESPONSE_TOPIC, &value)) {",
+        "if (false) {",
         f"{SEMANTICS}::test_a_response_topic_that_the_requester_may_not_receive_is_refused"),
     row("correlation", "correlation data and content type pass", PUBLISH,
         "&session->scratch, &context->packet.properties, UINT64_C(1) << MQTT_TOPIC_ALIAS);",
@@ -102,18 +104,17 @@ ROWS = [
         f"{SEMANTICS}::test_a_message_without_its_alias_is_otherwise_the_same"),
 
     row("will-topic", "the will's topic is judged at CONNECT", CONNECT,
-        "session_judge(session, &request, &verdict);",
-        "session_judge(session, &request, &verdict);\n"
-        "    verdict.allowed = verdict.allowed || verdict.nearest == NULL;",
+        "session_judge(session, &request, verdict);",
+        "session_judge(session, &request, verdict);\n"
+        "    verdict->allowed = verdict->allowed || verdict->nearest == NULL;",
         "test_will.py::test_a_denied_will_refuses_connect[denied-v3.1.1]"),
-    row("will-payload", "... its payload", CONNECT, JUDGED_WILL, JUDGED_WILL.replace("will->payload.length", "0"),
+    row("will-payload", "... its payload", CONNECT, JUDGED_WILL, JUDGED_WILL.replace("will->size", "0"),
         f"{WILL}[size-v5.0]"),
     row("will-qos", "... its QoS", CONNECT, JUDGED_WILL, JUDGED_WILL.replace("will->qos", "0"), f"{WILL}[qos-v5.0]"),
     row("will-retain", "... its retain flag", CONNECT, JUDGED_WILL, JUDGED_WILL.replace("will->retain", "false"),
         f"{WILL}[retain-v5.0]"),
     row("will-response-topic", "... exactly as a publish: its response topic, too", CONNECT,
-        "session_response_topic_allowed(session, &will->properties, &verdict, &response_topic);",
-        "(void)response_topic;",
+        "session_may_receive_response(session, will->response_topic, verdict);", "",
         "test_will.py::test_a_response_topic_in_a_will_is_judged"),
     row("privilege", "$CONTROL and $SYS need the policy's explicit privilege", DECIDE,
         "missed |= tally->needs_privilege && !rule->privileged ? MISSED_PRIVILEGED : 0U;", "",

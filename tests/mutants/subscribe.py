@@ -25,7 +25,7 @@ ROWS = [
         "if (!context->changed)\n        return SESSION_FORWARD;", "if (true)\n        return SESSION_FORWARD;",
         f"{MERGED}[v3.1.1]"),
     row("merged", "every filter of the client's packet has its code in its place", PENDING,
-        "if (pending->forwarded < pending->count) {", "if (false) {", f"{MERGED}[v3.1.1]"),
+        "bool changed = pending->forwarded < pending->count;", "bool changed = false;", f"{MERGED}[v3.1.1]"),
     row("code-5", "5.0: 0x87", SUBSCRIBE, "return reason_info(reason)->v5;", "return 0x80;", f"{MERGED}[v5.0]"),
     row("code-3.1.1", "3.1.1: 0x80", SUBSCRIBE, "return 0x80;", "return 0x00;", f"{MERGED}[v3.1.1]"),
     row("code-3.1", "3.1: granted at QoS 0", SUBSCRIBE, "return 0x00;", "return 0x80;", f"{MERGED}[v3.1]"),
