@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Counts of failed logins in a table of fixed size: keyed hashes of address or name, four places each. Called
- * by conn_life.c. */
+ * by conn_password.c and password_pool.c. */
 #include "proxy/logins.h"
 
 #include <pthread.h>
@@ -50,7 +50,6 @@ static uint64_t key_of(enum login_kind kind, struct view text)
     if (kind == LOGIN_ADDRESS && address_site(text, site))
         text = view_of_string(site);
     key = hash_bytes(text) * 2 + (kind == LOGIN_NAME);
-
     return key == 0 ? (uint64_t)kind : key;
 }
 
@@ -78,11 +77,17 @@ static struct login_count *place(struct logins *logins, uint64_t key)
     return oldest;
 }
 
+/* Threads may come in another order than they looked at the clock: a count that began later is not over. */
+static bool is_over(const struct login_count *count, uint64_t window_ms, uint64_t now_ms)
+{
+    return now_ms > count->began_ms && now_ms - count->began_ms >= window_ms;
+}
+
 static bool exceeded(struct logins *logins, uint64_t key, uint64_t limit, uint64_t window_ms, uint64_t now_ms)
 {
     const struct login_count *count = limit == 0 ? NULL : find(logins, key);
 
-    return count != NULL && now_ms - count->began_ms < window_ms && count->failures >= limit;
+    return count != NULL && !is_over(count, window_ms, now_ms) && count->failures >= limit;
 }
 
 bool logins_may_try(struct logins *logins, const struct login_limits *limits, struct view address,
@@ -103,7 +108,7 @@ static void count_one(struct logins *logins, uint64_t key, uint64_t window_ms, u
 
     if (count == NULL)
         count = place(logins, key);
-    if (count->key != key || now_ms - count->began_ms >= window_ms)
+    if (count->key != key || is_over(count, window_ms, now_ms))
         *count = (struct login_count){.key = key, .began_ms = now_ms};
     count->failures++;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The pool: a bounded queue under one lock, results by the worker's own queue of tasks. Called by conn_life.c
- * and server.c. */
+/* The pool: a bounded queue under one lock, results by the worker's own queue of tasks. Called by
+ * conn_password.c and server.c. */
 #include "proxy/password_pool.h"
 
 #include <errno.h>

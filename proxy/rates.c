@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Owns the buckets: a hash table in shards, each with a lock, and the sets that point into it. Called by
- * conn_life.c. */
+ * conn_rates.c. */
 #include "proxy/rates.h"
 
 #include <assert.h>

@@ -95,3 +95,17 @@ Test(logins, limit_0_is_none)
     cr_expect(may_try(logins, "192.0.2.1", "eva", 1), "nothing was counted");
     logins_free(logins);
 }
+
+/* Of two threads the one that looked at the clock first may come last. */
+Test(logins, a_failure_of_a_moment_ago_is_counted_with_those_after_it)
+{
+    struct logins *logins = logins_new();
+    const struct login_limits two = {.per_name = 2, .window_ms = 1000};
+
+    logins_failed(logins, &two, VIEW("192.0.2.1"), VIEW("eva"), 5001);
+    logins_failed(logins, &two, VIEW("192.0.2.1"), VIEW("eva"), 5000);
+    cr_expect_not(logins_may_try(logins, &two, VIEW("192.0.2.1"), VIEW("eva"), 4999));
+    cr_expect_not(logins_may_try(logins, &two, VIEW("192.0.2.1"), VIEW("eva"), 5002));
+    cr_expect(logins_may_try(logins, &two, VIEW("192.0.2.1"), VIEW("eva"), 6001), "the window is over");
+    logins_free(logins);
+}
