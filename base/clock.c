@@ -3,6 +3,7 @@
 #include "base/clock.h"
 
 #include <assert.h>
+#include <string.h>
 #include <time.h>
 
 #define MICROSECONDS_A_SECOND UINT64_C(1000000)
@@ -94,4 +95,63 @@ void clock_format_timestamp(uint64_t wall_us, char out[CLOCK_TIMESTAMP_LENGTH + 
     end = clock_put(end, microseconds, 6, 'Z');
     *end = '\0';
     assert(end == out + CLOCK_TIMESTAMP_LENGTH);
+}
+
+void clock_format_seconds(uint64_t seconds, char out[CLOCK_SECONDS_LENGTH + 1])
+{
+    char text[CLOCK_TIMESTAMP_LENGTH + 1];
+
+    clock_format_timestamp((seconds > LAST_SECOND ? LAST_SECOND : seconds) * MICROSECONDS_A_SECOND, text);
+    memcpy(out, text, CLOCK_SECONDS_LENGTH - 1);
+    memcpy(out + CLOCK_SECONDS_LENGTH - 1, "Z", 2);
+}
+
+/* Exactly width digits at offset. */
+static bool clock_take(struct view text, size_t offset, size_t width, uint64_t *value)
+{
+    *value = 0;
+    for (size_t i = offset; i < offset + width; i++) {
+        if (text.data[i] < '0' || text.data[i] > '9')
+            return false;
+        *value = *value * 10 + (uint64_t)(text.data[i] - '0');
+    }
+    return true;
+}
+
+/* Days since 1970-01-01, the other way round than clock_date_of_day(). */
+static uint64_t clock_day_of_date(uint64_t year, uint64_t month, uint64_t day)
+{
+    uint64_t march_year = month <= 2 ? year - 1 : year;
+    uint64_t era = march_year / 400, year_of_era = march_year % 400;
+    uint64_t march_month = month > 2 ? month - 3 : month + 9;
+    uint64_t day_of_year = (153 * march_month + 2) / 5 + day - 1;
+
+    return era * 146097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719468;
+}
+
+int clock_parse_timestamp(struct view text, uint64_t *seconds)
+{
+    static const char form[] = "0000-00-00T00:00:00Z";
+    uint64_t year, month, day, hour, minute, second;
+    char back[CLOCK_SECONDS_LENGTH + 1];
+
+    if (text.length != CLOCK_SECONDS_LENGTH)
+        return -1;
+    for (size_t i = 0; i < CLOCK_SECONDS_LENGTH; i++)
+        if (form[i] != '0' && text.data[i] != (uint8_t)form[i])
+            return -1;
+    if (!clock_take(text, 0, 4, &year) || !clock_take(text, 5, 2, &month) || !clock_take(text, 8, 2, &day) ||
+        !clock_take(text, 11, 2, &hour) || !clock_take(text, 14, 2, &minute) ||
+        !clock_take(text, 17, 2, &second))
+        return -1;
+    if (year < 1970 || month < 1 || month > 12 || day < 1 || day > 31 || hour > 23 || minute > 59 ||
+        second > 59)
+        return -1;
+    uint64_t found = clock_day_of_date(year, month, day) * SECONDS_A_DAY + hour * 3600 + minute * 60 + second;
+    /* 31 April comes back as 1 May. */
+    clock_format_seconds(found, back);
+    if (!view_equal_string(text, back))
+        return -1;
+    *seconds = found;
+    return 0;
 }

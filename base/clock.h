@@ -6,6 +6,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/view.h"
+
 uint64_t clock_monotonic_ms(void);
 uint64_t clock_monotonic_ns(void); /* of the same clock */
 uint64_t clock_wall_us(void);      /* microseconds since 1970-01-01T00:00:00Z */
@@ -13,5 +15,11 @@ uint64_t clock_wall_us(void);      /* microseconds since 1970-01-01T00:00:00Z */
 #define CLOCK_TIMESTAMP_LENGTH 27 /* 2026-01-02T03:04:06.001245Z */
 /* Writes exactly CLOCK_TIMESTAMP_LENGTH characters and a NUL. Years 1970 to 9999. */
 void clock_format_timestamp(uint64_t wall_us, char out[CLOCK_TIMESTAMP_LENGTH + 1]);
+/* Reads a time as files give it, "2026-01-02T03:04:05Z" (RFC 3339 in UTC, whole seconds), years 1970 to 9999:
+ * 0 and the seconds since 1970, or -1. */
+int clock_parse_timestamp(struct view text, uint64_t *seconds);
+/* The same the other way round: exactly CLOCK_SECONDS_LENGTH characters and a NUL. */
+#define CLOCK_SECONDS_LENGTH 20
+void clock_format_seconds(uint64_t seconds, char out[CLOCK_SECONDS_LENGTH + 1]);
 
 #endif

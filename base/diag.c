@@ -6,6 +6,7 @@
 #include "base/diag.h"
 
 #include <assert.h>
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
@@ -23,6 +24,7 @@
 #define DIAG_LINE 160  /* bytes of a quoted line */
 #define DIAG_LINE_BEFORE 60 /* of them, before the caret */
 #define DIAG_READ_CHUNK 16384
+#define DIAG_SECRET 32 /* letters in a row that may be a secret: 16 bytes as hex, 24 as base64 */
 #define DIAG_LISTED 20 /* candidates that a hint lists */
 
 struct diag_entry {
@@ -101,13 +103,38 @@ static void cut_text(struct diag_text *text)
     memcpy(text->bytes + length, "...", sizeof("..."));
 }
 
-static const char *copy_hint(struct diag_list *list, const char *hint)
+static bool is_secret_letter(char c)
+{
+    return isalnum((unsigned char)c) || (c != '\0' && strchr("+/=_-", c) != NULL);
+}
+
+/* Stars for what may be a secret of the source: as long as one, of the letters of hex and base64, and quoted
+ * from there. Somebody may have written it where a name or a path belongs. */
+static void mask_secrets(struct diag_text *text, const struct diag_source *source)
+{
+    if (source == NULL || !source->secret)
+        return;
+    for (char *part = text->bytes; *part != '\0';) {
+        char *end = part; /* of the letters; a folder may have been put before what was quoted */
+        while (is_secret_letter(*end))
+            end++;
+        bool begins = part == text->bytes || !isalnum((unsigned char)part[-1]);
+        bool quoted = begins && end - part >= DIAG_SECRET &&
+                      memmem(source->text.data, source->text.length, part, DIAG_SECRET) != NULL;
+        if (quoted)
+            memset(part, '*', (size_t)(end - part));
+        part = quoted ? end : part + 1;
+    }
+}
+
+static const char *copy_hint(struct diag_list *list, const char *hint, const struct diag_source *source)
 {
     if (hint == NULL)
         return NULL;
     struct diag_text text;
     snprintf(text.bytes, sizeof(text.bytes), "%s", hint);
     cut_text(&text);
+    mask_secrets(&text, source);
     return arena_copy_string(list->arena, view_of_string(text.bytes));
 }
 
@@ -124,6 +151,7 @@ void diag_add(struct diag_list *list, enum diag_severity severity, const struct 
     va_end(arguments);
     assert(written >= 0);
     cut_text(&message);
+    mask_secrets(&message, place->source);
 
     bool keep = list->count < DIAG_KEPT;
     if (keep && already_listed(list, place, message.bytes))
@@ -141,7 +169,7 @@ void diag_add(struct diag_list *list, enum diag_severity severity, const struct 
         .severity = severity,
         .place = *place,
         .message = arena_copy_string(list->arena, view_of_string(message.bytes)),
-        .hint = copy_hint(list, hint),
+        .hint = copy_hint(list, hint, place->source),
     };
 }
 
@@ -194,6 +222,14 @@ static struct diag_source *new_source(struct diag_list *list, const char *path)
 const struct diag_source *diag_add_source(struct diag_list *list, const char *path)
 {
     return new_source(list, path);
+}
+
+const struct diag_source *diag_add_secret(struct diag_list *list, const char *path, struct view text)
+{
+    struct diag_source *source = new_source(list, path);
+    source->text = arena_copy(list->arena, text);
+    source->secret = true;
+    return source;
 }
 
 const struct diag_source *diag_read_file(
@@ -335,7 +371,7 @@ static void print_entry(const struct diag_entry *entry, FILE *out)
     fputs(entry->severity == DIAG_ERROR ? "error: " : "warning: ", out);
     print_clean(view_of_string(entry->message), out);
     fputc('\n', out);
-    if (place->source != NULL && place->line > 0)
+    if (place->source != NULL && place->line > 0 && !place->source->secret)
         print_quote(place, out);
     if (entry->hint != NULL) {
         fputs("  hint: ", out);

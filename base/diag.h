@@ -17,6 +17,9 @@ enum diag_severity { DIAG_ERROR, DIAG_WARNING };
 struct diag_source {
     const char *path; /* as the user named it */
     struct view text;
+    /* Secrets stand in it, or may by mistake: its lines are never shown, and what is as long as a secret and
+     * stands in it is left out of messages about it. */
+    bool secret;
 };
 
 /* A place in it. line and column count from 1 (column in bytes); 0 = the file as a whole. length: bytes to
@@ -39,6 +42,8 @@ const struct diag_source *diag_read_file(
     struct diag_list *list, const char *path, size_t limit, const struct diag_place *referrer);
 /* A source without text in the list's memory, for findings about what has none of its own (a folder). */
 const struct diag_source *diag_add_source(struct diag_list *list, const char *path);
+/* A source with a copy of text in the list's memory that is never quoted: struct diag_source's secret. */
+const struct diag_source *diag_add_secret(struct diag_list *list, const char *path, struct view text);
 /* Adds one. hint: what was expected or is suggested ("expected one of allow, deny", "did you mean
  * 'topics'?"), may be NULL; copied. */
 void diag_add(struct diag_list *list, enum diag_severity severity, const struct diag_place *place,

@@ -115,11 +115,12 @@ int keyword_expect(
 /* "a list stands in [ ]: [a, b]" for a text "a, b" that should be one of something; otherwise NULL. */
 const char *keyword_hint_list(struct keyword_context *context, struct view text);
 
-/* A size as a person writes it: "64KiB". */
+/* A size or a duration as a person writes it: "64KiB", "5m". */
 struct keyword_quantity_text {
     char bytes[32];
 };
 struct keyword_quantity_text keyword_show_size(uint64_t bytes);
+struct keyword_quantity_text keyword_show_duration(uint64_t ms);
 
 /* One mapping from the same mapping of several files, whose roots are taken apart. whole: what a finding
  * about all of them is about. incomplete: files are missing, so that a missing key is no finding. Keys given

@@ -43,6 +43,11 @@ struct keyword_quantity_text keyword_show_size(uint64_t bytes)
     return quantity_show(&quantity_size, bytes);
 }
 
+struct keyword_quantity_text keyword_show_duration(uint64_t ms)
+{
+    return quantity_show(&quantity_duration, ms);
+}
+
 struct keyword_range_text quantity_show_range(const struct quantity *quantity, const struct keyword *keyword)
 {
     struct keyword_range_text text = {""};

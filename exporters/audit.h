@@ -22,6 +22,7 @@
     ACTION(subscribe_denied, "mqtt-subscribe-denied", "event", "network", "access,denied")                   \
     ACTION(subscription_withdrawn, "mqtt-subscription-withdrawn", "event", "network", "access,denied")       \
     ACTION(delivery_filtered, "mqtt-delivery-filtered", "event", "network", "access,denied")                 \
+    ACTION(signature_rejected, "mqtt-signature-rejected", "event", "network", "access,denied")               \
     ACTION(will_denied, "mqtt-will-denied", "event", "network", "access,denied")                             \
     ACTION(protocol_error, "mqtt-protocol-error", "event", "network", "protocol,denied")                     \
     ACTION(tls_handshake_failed, "tls-handshake-failed", "event", "network", "connection,denied")            \
@@ -35,7 +36,10 @@
     ACTION(sink_down, "sink-down", "event", "configuration", "info")                                         \
     ACTION(sink_up, "sink-up", "event", "configuration", "info")                                             \
     ACTION(audit_gap, "audit-gap", "event", "configuration", "info")                                         \
-    ACTION(audit_recovered, "audit-recovered", "event", "configuration", "info")
+    ACTION(audit_recovered, "audit-recovered", "event", "configuration", "info")                             \
+    ACTION(key_expiring, "key-expiring", "event", "configuration", "info")                                   \
+    ACTION(replay_degraded, "replay-degraded", "event", "configuration", "info")                             \
+    ACTION(replay_restored, "replay-restored", "event", "configuration", "info")
 
 enum audit_action {
 #define ACTION(identifier, name, kind, categories, types) AUDIT_##identifier,
@@ -111,6 +115,9 @@ struct audit_event {
     bool has_connect;
     bool clean_start;
     uint16_t keep_alive;
+
+    /* a signature of the payload, as it names itself: it may be forged */
+    struct view signature_kid, signature_sub;
 
     /* which rule */
     struct view ruleset; /* the policy's name */

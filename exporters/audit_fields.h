@@ -75,7 +75,9 @@
     FIELD(61, TEXT, ban_by, 16)                                                                              \
     FIELD(62, TEXT, ban_value, 256)                                                                          \
     FIELD(63, U64, ban_until_us, 0)                                                                          \
-    FIELD(64, U64, suppressed, 0)
+    FIELD(64, U64, suppressed, 0)                                                                            \
+    FIELD(65, TEXT, signature_kid, 32)                                                                       \
+    FIELD(66, TEXT, signature_sub, 64)
 
 /* AUDIT_CAP_topic and so on; 0 for what is not a text. */
 enum audit_cap {

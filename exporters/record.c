@@ -42,6 +42,7 @@ static const struct record_style record_styles[AUDIT_ACTION_COUNT] = {
     [AUDIT_subscribe_denied] = {"SUBSCRIBE denied", SHAPE_TOPIC, "failure"},
     [AUDIT_subscription_withdrawn] = {"subscription withdrawn", SHAPE_TOPIC, "failure"},
     [AUDIT_delivery_filtered] = {"delivery filtered", SHAPE_TOPIC, "failure"},
+    [AUDIT_signature_rejected] = {"signature rejected", SHAPE_TOPIC, "failure"},
     [AUDIT_will_denied] = {"will denied", SHAPE_TOPIC, "failure"},
     [AUDIT_protocol_error] = {"protocol error", SHAPE_ADDRESS, "failure"},
     [AUDIT_tls_handshake_failed] = {"TLS handshake failed", SHAPE_ADDRESS, "failure"},
@@ -56,6 +57,9 @@ static const struct record_style record_styles[AUDIT_ACTION_COUNT] = {
     [AUDIT_sink_up] = {"audit sink up", SHAPE_DETAIL, "success"},
     [AUDIT_audit_gap] = {"audit events lost", SHAPE_DETAIL, "failure"},
     [AUDIT_audit_recovered] = {"audit events recovered", SHAPE_DETAIL, "success"},
+    [AUDIT_key_expiring] = {"signature key expires soon", SHAPE_DETAIL, "unknown"},
+    [AUDIT_replay_degraded] = {"shared replay store away", SHAPE_DETAIL, "failure"},
+    [AUDIT_replay_restored] = {"shared replay store back", SHAPE_DETAIL, "success"},
 };
 
 /* Denials for want of an allow: they are the default deny's, other reasons without a rule are nobody's. */
@@ -406,6 +410,16 @@ static void record_ban(struct json *json, const struct audit_event *event)
     json_write_object_end(json);
 }
 
+static void record_signature(struct json *json, const struct audit_event *event)
+{
+    if (event->signature_kid.length == 0)
+        return;
+    json_write_object_begin(json, "signature");
+    RECORD_TEXT(json, "kid", event, signature_kid);
+    RECORD_TEXT(json, "signer", event, signature_sub);
+    json_write_object_end(json);
+}
+
 static void record_mqward(
     struct json *json, const struct audit_event *event, const struct record_origin *origin)
 {
@@ -428,6 +442,7 @@ static void record_mqward(
         record_number(json, "count", event->count);
     if (event->suppressed > 0)
         record_number(json, "suppressed", event->suppressed);
+    record_signature(json, event);
     record_ban(json, event);
     json_write_object_end(json);
 }

@@ -5,22 +5,37 @@
 
 #include <assert.h>
 
-/* Where a value is not known, a check holds: it takes from what rules allow, as a deny does. */
-uint64_t checks_match(
-    const struct policy *policy, const struct policy_subject *subject, const struct region *region)
+/* Where a value is not known, a check holds: it takes from what rules allow, as a deny does. groups NULL: the
+ * checks whoever they are about. */
+static uint64_t find_checks(const struct policy *policy, const struct view *values, const uint64_t *groups,
+    unsigned verb, const struct region *region)
 {
     struct rule_hits hits;
     uint64_t checks = 0;
-    rule_trie_match(policy->check_trie, VERB_PUBLISH, subject->values, region, region->count, &hits);
+    rule_trie_match(policy->check_trie, verb, values, region, region->count, &hits);
     for (size_t i = 0; i < hits.count; i++) {
         const struct rule_terminal *terminal = hits.items[i].terminal;
         for (uint32_t k = 0; k < terminal->count; k++) {
             const struct policy_rule *match = terminal->references[k].rule;
-            if (rule_applies(policy, match, subject->groups))
+            if ((match->verbs & verb) != 0 && (groups == NULL || rule_applies(policy, match, groups)))
                 checks |= UINT64_C(1) << match->rank;
         }
     }
     rule_hits_release(&hits);
+    return checks;
+}
+
+uint64_t checks_match(const struct policy *policy, const struct policy_subject *subject,
+    enum policy_operation operation, const struct region *region)
+{
+    static const struct view unknown[PLACEHOLDER_NAMES_MAXIMUM];
+    uint64_t checks =
+        find_checks(policy, subject->values, subject->groups, operation_verb(operation), region);
+    if (operation == POLICY_WILL)
+        return checks & policy->signature_checks; /* rates count what comes as PUBLISH */
+    /* Who published is not known any more: neither the groups nor the values are the receiver's. */
+    if (operation == POLICY_RECEIVE && policy->resign_checks != 0)
+        checks |= find_checks(policy, unknown, NULL, VERB_PUBLISH, region) & policy->resign_checks;
     return checks;
 }
 
@@ -34,6 +49,18 @@ const struct policy_check_info *policy_check(const struct policy *policy, size_t
 {
     assert(policy->magic == POLICY_MAGIC && index < policy->check_count);
     return &policy->checks[index].info;
+}
+
+uint64_t policy_signature_checks(const struct policy *policy)
+{
+    assert(policy->magic == POLICY_MAGIC);
+    return policy->signature_checks;
+}
+
+void policy_replay_span(const struct policy *policy, struct replay_span *span)
+{
+    assert(policy->magic == POLICY_MAGIC);
+    *span = policy->replay_span;
 }
 
 bool policy_check_applies(const struct policy *policy, size_t index, const struct policy_subject *subject)

@@ -4,6 +4,7 @@
 
 #include "base/buffer.h"
 #include "policy/compile.h"
+#include "policy/signature.h"
 
 /* The keys of what is counted, and of its burst. */
 static const struct counted_row {
@@ -127,13 +128,14 @@ static void compile_check(struct compiler *compiler, const struct parsed_check *
 {
     if (parsed->name.text.length == 0)
         return; /* reported as missing */
-    check_rate(compiler, parsed);
+    if (!parsed->has_signature)
+        check_rate(compiler, parsed);
     check->match = (struct policy_rule){
         .info = compile_info(compiler, parsed->name.text, &parsed->name.place),
         .who = compile_group_set(compiler, &parsed->who, names),
         .unless = compile_group_set(compiler, &parsed->unless, names),
         .rank = (uint32_t)index,
-        .verbs = VERB_PUBLISH,
+        .verbs = parsed->has_signature ? (uint8_t)parsed->signature.verbs : VERB_PUBLISH,
         .deny = true,
         .monitor = parsed->mode == POLICY_MONITOR,
         .topic_count = parsed->topics.count,
@@ -141,7 +143,40 @@ static void compile_check(struct compiler *compiler, const struct parsed_check *
     check->match.topics = compile_patterns(compiler, &parsed->topics, &check->match.slots);
     check->info.info = check->match.info;
     check->info.monitor = check->match.monitor || compiler->policy->settings.mode == POLICY_MONITOR;
-    compile_rate(compiler, parsed, &check->info);
+    if (!parsed->has_signature) {
+        compile_rate(compiler, parsed, &check->info);
+        return;
+    }
+    check->info.signature = compile_signature(compiler, parsed, names);
+    check->info.text = compile_signature_text(compiler, parsed, check->info.signature);
+}
+
+static void find_signatures(struct policy *policy)
+{
+    for (size_t i = 0; i < policy->check_count && i < POLICY_CHECKS_MAXIMUM; i++) {
+        const struct signature_terms *terms = policy->checks[i].info.signature;
+        if (terms == NULL)
+            continue;
+        policy->signature_checks |= UINT64_C(1) << i;
+        if (terms->forward == SIGNATURE_RESIGN)
+            policy->resign_checks |= UINT64_C(1) << i;
+    }
+}
+
+/* A message that one check has taken may come to another one, which takes older ones: each nonce is
+ * remembered as long as the check that has the longest memory needs it. */
+static void find_span(struct replay_span *span, const struct parsed_checks *checks)
+{
+    for (size_t i = 0; i < checks->count; i++) {
+        const struct parsed_signature *signature = &checks->items[i].signature;
+        if (!checks->items[i].has_signature || (signature->verbs & VERB_PUBLISH) == 0 ||
+            signature->replay != SIGNATURE_REPLAY_NONCE)
+            continue;
+        if (signature->max_age_ms + signature->skew_ms > span->age_ms)
+            span->age_ms = signature->max_age_ms + signature->skew_ms;
+        if (signature->skew_ms > span->ahead_ms)
+            span->ahead_ms = signature->skew_ms;
+    }
 }
 
 void compile_checks(struct compiler *compiler)
@@ -149,6 +184,7 @@ void compile_checks(struct compiler *compiler)
     const struct parsed_checks *parsed = &compiler->parsed->checks;
     struct policy_check *checks = arena_calloc(compiler->arena, parsed->count, sizeof(*checks));
     const char **names = compile_group_names(compiler);
+    find_span(&compiler->policy->replay_span, parsed);
     for (size_t i = 0; i < parsed->count; i++)
         compile_check(compiler, &parsed->items[i], names, i, &checks[i]);
     if (parsed->count > POLICY_CHECKS_MAXIMUM)
@@ -156,6 +192,7 @@ void compile_checks(struct compiler *compiler)
             "a policy has at most %d checks, this one has %zu", POLICY_CHECKS_MAXIMUM, parsed->count);
     compiler->policy->checks = checks;
     compiler->policy->check_count = parsed->count;
+    find_signatures(compiler->policy);
 }
 
 static void add_to_trie(const struct policy *policy, struct rule_trie *trie, const struct policy_rule *rule)

@@ -9,6 +9,7 @@
 #include "policy/jwt.h"
 #include "policy/network.h"
 #include "policy/policy.h"
+#include "policy/replay.h"
 #include "policy/rule_trie.h"
 
 #define POLICY_MAGIC 0x706f6c69U
@@ -126,6 +127,9 @@ struct policy {
     struct rule_trie *trie;
     const struct policy_check *checks;
     size_t check_count;
+    uint64_t signature_checks; /* as bits */
+    uint64_t resign_checks;    /* those of them whose messages are signed again when they are delivered */
+    struct replay_span replay_span;
     struct rule_trie *check_trie;
     size_t depth;                    /* levels of the deepest pattern of both tries */
     const struct policy_test *tests; /* notation.h */

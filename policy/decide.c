@@ -324,9 +324,8 @@ void policy_decide(const struct policy *policy, const struct policy_subject *sub
         tally_hits(&tally, subject, &hits);
         rule_hits_release(&hits);
         conclude(&tally, verdict);
-        if (policy->check_count > 0 && request->operation == POLICY_PUBLISH &&
-            verdict->reason == REASON_allowed)
-            verdict->checks = checks_match(policy, subject, &region);
+        if (policy->check_count > 0 && verdict->reason == REASON_allowed)
+            verdict->checks = checks_match(policy, subject, request->operation, &region);
     }
     buffer_release(&space);
     verdict_apply_monitor(policy, verdict);

@@ -95,7 +95,7 @@ size_t policy_explain_attributes(
 static bool same_outcome(const struct policy_outcome *a, const struct policy_outcome *b, bool monitored)
 {
     return a->allowed == b->allowed && a->reason == b->reason && a->rule == b->rule &&
-           a->would_deny == b->would_deny && a->nearest == b->nearest &&
+           a->would_deny == b->would_deny && a->nearest == b->nearest && a->checks == b->checks &&
            (monitored || (a->filtered == b->filtered && a->qos == b->qos));
 }
 
@@ -110,6 +110,7 @@ static bool ask_rules(const struct policy *policy, const struct policy_subject *
     const struct policy_request request = notation_request(client->dialect, act);
     bool asked = explain_request(policy, subject, &request, arena, found, outcome);
     outcome->act = act->act;
+    notation_ask_checks(policy, subject, act, outcome);
     return asked;
 }
 
@@ -132,7 +133,7 @@ static void list_rules(
         const struct policy_rule *rule = &policy->rules[i];
         rules[i] = (struct policy_considered_rule){
             &rule->info, rule->deny, rule->monitor, found[i].kind, found[i].why};
-        if (&rule->info == outcome->rule)
+        if (&rule->info == outcome->rule || &rule->info == outcome->allowed_by)
             rules[i].consideration = POLICY_RULE_DECIDED;
         else if (&rule->info == outcome->would_deny)
             rules[i].consideration = POLICY_RULE_WOULD_DENY;
@@ -143,16 +144,24 @@ static void list_rules(
     explanation->rule_count = policy->rule_count;
 }
 
-static void list_checks(const struct policy *policy, struct policy_explanation *explanation)
+static void list_checks(const struct policy *policy, const struct policy_subject *subject,
+    const struct notated_act *act, struct policy_explanation *explanation)
 {
     struct policy_considered_check *checks =
         arena_calloc(explanation->arena, policy->check_count, sizeof(*checks));
+    uint64_t asked = notation_checks_to_ask(policy, subject, act, explanation->outcome.checks);
     for (size_t i = 0; i < policy->check_count; i++) {
         const struct policy_check *check = &policy->checks[i];
         if ((explanation->outcome.checks >> i & 1) == 0)
             continue;
-        checks[explanation->check_count++] = (struct policy_considered_check){&check->info.info,
-            check->match.monitor, arena_format(explanation->arena, "rate: %s", check->info.text)};
+        bool signature = check->info.signature != NULL;
+        checks[explanation->check_count++] = (struct policy_considered_check){
+            .info = &check->info.info,
+            .monitor = check->match.monitor,
+            .what = arena_format(
+                explanation->arena, signature ? "signature: {%s}" : "rate: %s", check->info.text),
+            .reason = (asked >> i & 1) == 0 ? REASON_none : notation_ask_check(policy, subject, check, act),
+        };
     }
     explanation->checks = checks;
 }
@@ -168,7 +177,7 @@ static void explain_act(const struct policy *policy, const struct policy_subject
         return;
     if (ask_rules(policy, subject, client, act, explanation->arena, found, &explanation->own))
         list_rules(policy, found, explanation);
-    list_checks(policy, explanation);
+    list_checks(policy, subject, act, explanation);
     explanation->agrees = same_outcome(&explanation->outcome, &explanation->own, explanation->monitored);
 }
 

@@ -32,7 +32,8 @@ struct policy_considered_rule {
 struct policy_considered_check {
     const struct policy_rule_info *info;
     bool monitor;
-    const char *what; /* "rate: 20/s per id" */
+    const char *what;   /* "rate: 20/s per id" */
+    enum reason reason; /* of a signature, why it refuses; REASON_none: it does not, or it is a rate */
 };
 
 struct policy_explanation {

@@ -389,19 +389,37 @@ static void conclude(const struct pass *pass, struct policy_outcome *outcome)
 
 /* What can be said without a rule; false if it decides. */
 static bool check_form(const struct policy *policy, const struct policy_request *request,
-    struct dialect_topic *topic, struct policy_outcome *outcome)
+    struct dialect_topic *topic, struct buffer *space, struct policy_outcome *outcome)
 {
     uint64_t limit = policy->settings.limit_topic_levels;
+    bool received = request->operation == POLICY_RECEIVE;
     *topic = (struct dialect_topic){.topic = request->topic};
-    if (request->operation == POLICY_RECEIVE)
-        return true;
-    if (!dialect_strip_name(request->dialect, request->topic, topic))
+    if (!received && !dialect_strip_name(request->dialect, request->topic, topic)) {
         outcome->reason = REASON_topic_name_invalid;
-    else if (limit != 0 && topic_levels(topic->topic) > limit)
-        outcome->reason = REASON_topic_too_deep;
-    else
+        return false;
+    }
+    topic->topic = dialect_read_name(request->dialect, topic->topic, space);
+    if (received || limit == 0 || topic_levels(topic->topic) <= limit)
         return true;
+    outcome->reason = REASON_topic_too_deep;
     return false;
+}
+
+static void ask_rules(
+    struct pass *pass, const struct dialect_topic *topic, struct consideration *considerations)
+{
+    const struct policy *policy = pass->policy;
+    size_t rules = rules_depth(policy), checks = checks_depth(policy);
+    region_of_name(&pass->region, topic->topic, rules > checks ? rules : checks);
+    struct view first = pass->region.levels[0].text;
+    pass->verb = operation_verb(pass->message.request->operation);
+    pass->message.features = topic->features;
+    pass->message.brokers_own = view_equal(first, VIEW("$SYS")) || view_equal(first, VIEW("$CONTROL"));
+    for (size_t i = 0; i < policy->rule_count; i++) {
+        struct consideration found = consider(pass, &policy->rules[i]);
+        if (considerations != NULL)
+            considerations[i] = found;
+    }
 }
 
 bool explain_request(const struct policy *policy, const struct policy_subject *subject,
@@ -409,21 +427,17 @@ bool explain_request(const struct policy *policy, const struct policy_subject *s
     struct policy_outcome *outcome)
 {
     struct dialect_topic topic;
-    struct pass pass = {.policy = policy, .subject = subject, .arena = arena};
+    struct buffer space = {0};
+    struct pass pass = {
+        .policy = policy, .subject = subject, .arena = arena, .message = {.request = request}};
     *outcome = (struct policy_outcome){0};
-    if (!check_form(policy, request, &topic, outcome))
-        return false;
-    region_of_name(&pass.region, topic.topic, rules_depth(policy));
-    struct view first = pass.region.levels[0].text;
-    pass.verb = operation_verb(request->operation);
-    pass.message = (struct message){.request = request,
-        .features = topic.features,
-        .brokers_own = view_equal(first, VIEW("$SYS")) || view_equal(first, VIEW("$CONTROL"))};
-    for (size_t i = 0; i < policy->rule_count; i++) {
-        struct consideration found = consider(&pass, &policy->rules[i]);
-        if (considerations != NULL)
-            considerations[i] = found;
+    bool asked = check_form(policy, request, &topic, &space, outcome);
+    if (asked) {
+        ask_rules(&pass, &topic, considerations);
+        conclude(&pass, outcome);
+        if (outcome->allowed)
+            outcome->checks = explain_checks(policy, subject, request->operation, &pass.region);
     }
-    conclude(&pass, outcome);
-    return true;
+    buffer_release(&space);
+    return asked;
 }

@@ -21,6 +21,11 @@ bool rule_has_topic(
 bool rule_excepts_topic(
     const struct policy_rule *rule, const struct view *values, const struct region *region, size_t count);
 size_t rules_depth(const struct policy *policy); /* levels of the deepest pattern */
+/* The checks that a message is to pass, as bits; region: its topic, as deep as the deepest of rules and
+ * checks. */
+uint64_t explain_checks(const struct policy *policy, const struct policy_subject *subject,
+    enum policy_operation operation, const struct region *region);
+size_t checks_depth(const struct policy *policy);
 /* keeps the one that names a decision: the one with the lowest rank */
 void rules_keep_first(const struct policy_rule **best, const struct policy_rule *rule);
 

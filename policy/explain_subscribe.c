@@ -2,6 +2,7 @@
 /* Owns the look at each rule for a subscription. Called by explain.c, and by the tests that compare what it
  * comes to with the engine's decision. A filter is judged by its witnesses (policy-language, semantics 2),
  * here rule by rule; and, where an except: cuts something out of it, by the witnesses of what is cut out. */
+#include "base/buffer.h"
 #include "base/memory.h"
 #include "base/topic.h"
 #include "policy/explain_rules.h"
@@ -310,18 +311,21 @@ bool explain_subscribe(const struct policy *policy, const struct policy_subject 
 {
     struct pass pass = {.policy = policy, .subject = subject, .arena = arena, .depth = rules_depth(policy)};
     uint64_t limit = policy->settings.limit_topic_levels;
+    struct buffer space = {0};
     bool form = dialect_strip_filter(request->dialect, request->filter, &pass.topic);
+    pass.topic.topic = dialect_read_filter(request->dialect, pass.topic.topic, &space);
     bool deep = form && limit != 0 && topic_levels(pass.topic.topic) > limit;
     *outcome =
         (struct policy_outcome){.act = POLICY_ACT_SUBSCRIBE, .qos_asked = request->qos, .qos = request->qos};
     if (!form || deep) {
         outcome->reason = form ? REASON_topic_too_deep : REASON_topic_filter_invalid;
-        return false;
+    } else {
+        region_of_filter(&pass.region, pass.topic.topic, pass.depth);
+        for (size_t i = 0; i < policy->rule_count && considerations != NULL; i++)
+            considerations[i] = consider(&pass, &policy->rules[i]);
+        conclude(&pass, outcome);
+        outcome->allowed = outcome->reason == REASON_allowed;
     }
-    region_of_filter(&pass.region, pass.topic.topic, pass.depth);
-    for (size_t i = 0; i < policy->rule_count && considerations != NULL; i++)
-        considerations[i] = consider(&pass, &policy->rules[i]);
-    conclude(&pass, outcome);
-    outcome->allowed = outcome->reason == REASON_allowed;
-    return true;
+    buffer_release(&space);
+    return form && !deep;
 }

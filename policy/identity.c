@@ -459,6 +459,14 @@ enum policy_source policy_subject_source(const struct policy_subject *subject)
     return subject->source;
 }
 
+const uint64_t *policy_subject_group_bits(
+    const struct policy *policy, const struct policy_subject *subject, size_t *words)
+{
+    assert(policy->magic == POLICY_MAGIC && subject->magic == SUBJECT_MAGIC && subject->policy == policy);
+    *words = policy->group_words;
+    return subject->groups;
+}
+
 size_t policy_subject_groups(
     const struct policy *policy, const struct policy_subject *subject, const char **names, size_t max)
 {

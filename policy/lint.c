@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "base/memory.h"
+#include "policy/signature.h"
 
 void lint_warn(
     struct compiler *compiler, const struct diag_place *place, const char *hint, const char *message)
@@ -123,6 +124,14 @@ static void lint_identities(struct compiler *compiler, const struct parsed_group
     }
 }
 
+static void note_relays(const struct policy *policy, const struct signature_terms *terms, uint64_t *used)
+{
+    for (size_t i = 0; terms != NULL && i < terms->relay_count; i++) {
+        for (size_t word = 0; word < policy->group_words; word++)
+            used[word] |= terms->relays[i].who[word];
+    }
+}
+
 static void lint_groups(struct compiler *compiler)
 {
     const struct policy *policy = compiler->policy;
@@ -135,6 +144,7 @@ static void lint_groups(struct compiler *compiler)
         const struct policy_rule *match = &policy->checks[i].match;
         for (size_t word = 0; word < policy->group_words; word++)
             used[word] |= match->who[word] | match->unless[word];
+        note_relays(policy, policy->checks[i].info.signature, used);
     }
     for (size_t bit = 1; bit <= policy->group_count; bit++) {
         const struct keyword_string *name = &compiler->parsed->groups.items[bit - 1].name;
@@ -193,7 +203,7 @@ static void lint_client_id(struct compiler *compiler)
 void lint_policy(struct compiler *compiler)
 {
     static void (*const subjects[])(struct compiler * compiler) = {
-        lint_identity, lint_groups, lint_client_id, lint_rules, lint_checks, lint_cover};
+        lint_identity, lint_groups, lint_client_id, lint_rules, lint_checks, lint_signatures, lint_cover};
     for (size_t i = 0; i < sizeof(subjects) / sizeof(subjects[0]); i++)
         subjects[i](compiler);
 }

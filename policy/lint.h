@@ -10,12 +10,18 @@ void lint_warn(
 void lint_rules(struct compiler *compiler);
 void lint_checks(struct compiler *compiler);
 void lint_cover(struct compiler *compiler);
+void lint_signatures(struct compiler *compiler);
 
 const char *lint_show_source(struct compiler *compiler, const struct identity_row *row);
 bool lint_row_has_attribute(const struct identity_row *row, uint8_t slot);
 /* False only if no identity of the row can be in the group. */
 bool lint_row_fits_group(
     const struct policy *policy, const struct identity_row *row, const struct policy_group *group);
+/* True only if every identity of the row is in the group. */
+bool lint_row_surely_in_group(const struct identity_row *row, const struct policy_group *group);
+/* Can the rule, or what a check matches, be about a client of the row? */
+bool lint_row_concerned(
+    const struct policy *policy, const struct policy_rule *rule, const struct identity_row *row);
 /* Of a group's bit; 0: everyone. */
 bool lint_group_possible(const struct policy *policy, size_t bit);
 /* Everybody whom who: names is also named by unless:, or can't be. */

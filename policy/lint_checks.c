@@ -7,9 +7,10 @@
 #include "policy/lint.h"
 #include "policy/topic_algebra.h"
 
-/* What an enforced rule lets publish. */
+/* What an enforced rule lets publish, or receive. */
 struct reach {
     struct view topics; /* as a filter; data NULL: not known */
+    unsigned verbs;
     uint64_t max_size;
 };
 
@@ -27,17 +28,17 @@ static void find_reaches(struct compiler *compiler, struct reaches *reaches)
     reaches->items = memory_calloc(capacity + 1, sizeof(*reaches->items));
     for (size_t i = 0; i < policy->rule_count; i++) {
         const struct policy_rule *rule = &policy->rules[i];
-        if (rule->deny || rule->monitor || (rule->verbs & VERB_PUBLISH) == 0)
+        if (rule->deny || rule->monitor || (rule->verbs & (VERB_PUBLISH | VERB_RECEIVE)) == 0)
             continue;
         for (size_t k = 0; k < rule->topic_count; k++)
             reaches->items[reaches->count++] =
-                (struct reach){lint_loosen(compiler, &rule->topics[k]), rule->max_size};
+                (struct reach){lint_loosen(compiler, &rule->topics[k]), rule->verbs, rule->max_size};
     }
 }
 
-/* Does any rule allow to publish to topics of the pattern? Then *largest is at least the largest payload that
- * may come, in bytes. */
-static bool is_reached(struct compiler *compiler, const struct reaches *reaches,
+/* Does any rule allow one of the verbs on topics of the pattern? Then *largest is at least the largest
+ * payload that may come, in bytes. */
+static bool is_reached(struct compiler *compiler, const struct reaches *reaches, unsigned verbs,
     const struct pattern *pattern, uint64_t *largest)
 {
     struct view topics = lint_loosen(compiler, pattern);
@@ -46,6 +47,8 @@ static bool is_reached(struct compiler *compiler, const struct reaches *reaches,
     for (size_t i = 0; i < reaches->count && (!reached || *largest < packet); i++) {
         const struct reach *reach = &reaches->items[i];
         uint64_t size = reach->max_size < packet ? reach->max_size : packet;
+        if ((reach->verbs & verbs) == 0)
+            continue;
         if (topics.data != NULL && reach->topics.data != NULL && !topic_overlaps(reach->topics, topics))
             continue;
         reached = true;
@@ -70,12 +73,14 @@ static void lint_burst(struct compiler *compiler, const struct parsed_check *par
 static void lint_topics(struct compiler *compiler, const struct parsed_check *parsed,
     const struct policy_rule *match, const struct reaches *reaches)
 {
+    const char *verb = (match->verbs & VERB_PUBLISH) != 0 ? "publish" : "receive";
     uint64_t largest = 0;
     for (size_t i = 0; i < match->topic_count; i++) {
-        if (!is_reached(compiler, reaches, &match->topics[i], &largest))
+        if (!is_reached(compiler, reaches, match->verbs, &match->topics[i], &largest))
             diag_add(compiler->diag, DIAG_WARNING, &parsed->topics.items[i].place,
-                "a check is about what rules allow to publish",
-                "check '%s': no rule lets anybody publish to these topics", match->info.name);
+                arena_format(compiler->arena, "a check is about what rules allow to %s", verb),
+                "check '%s': no rule lets anybody %s these topics", match->info.name,
+                verb[0] == 'p' ? "publish to" : verb);
         lint_foreign(compiler, &parsed->topics.items[i]);
     }
     lint_burst(compiler, parsed, largest);

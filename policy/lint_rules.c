@@ -84,21 +84,19 @@ static void lint_excepts(
     }
 }
 
-/* Is every identity of the row in the group? */
-static bool row_surely_in_group(const struct identity_row *row, const struct policy_group *group)
+bool lint_row_surely_in_group(const struct identity_row *row, const struct policy_group *group)
 {
     return (group->sources & row->source) != 0 && group->id_count == 0 && group->member_count == 0 &&
            group->network_count == 0 && group->attribute_count == 0;
 }
 
-/* Can the rule be about a client of this row? */
-static bool row_concerned(
+bool lint_row_concerned(
     const struct policy *policy, const struct policy_rule *rule, const struct identity_row *row)
 {
     bool in = lint_has_bit(rule->who, 0);
     for (size_t bit = 1; bit <= policy->group_count; bit++) {
         const struct policy_group *group = &policy->groups[bit - 1];
-        if (lint_has_bit(rule->unless, bit) && row_surely_in_group(row, group))
+        if (lint_has_bit(rule->unless, bit) && lint_row_surely_in_group(row, group))
             return false;
         in = in || (lint_has_bit(rule->who, bit) && lint_row_fits_group(policy, row, group));
     }
@@ -121,14 +119,14 @@ static bool group_has_value(const struct policy *policy, const struct policy_gro
 static bool row_lacks(
     const struct policy *policy, const struct policy_rule *rule, const struct identity_row *row, uint8_t slot)
 {
-    if (lint_row_has_attribute(row, slot) || !row_concerned(policy, rule, row))
+    if (lint_row_has_attribute(row, slot) || !lint_row_concerned(policy, rule, row))
         return false;
     bool lacks = lint_has_bit(rule->who, 0);
     for (size_t bit = 1; bit <= policy->group_count && !lacks; bit++) {
         const struct policy_group *group = &policy->groups[bit - 1];
         if (!lint_has_bit(rule->who, bit) || !lint_row_fits_group(policy, row, group))
             continue;
-        lacks = row_surely_in_group(row, group) || !group_has_value(policy, group, slot);
+        lacks = lint_row_surely_in_group(row, group) || !group_has_value(policy, group, slot);
     }
     return lacks;
 }
@@ -223,7 +221,7 @@ static bool client_id_is_chosen(const struct policy *policy, const struct policy
     bool chosen = false;
     for (size_t i = 0; i < policy->identity_count; i++)
         chosen = chosen || (!policy->identities[i].from_client_id &&
-                               row_concerned(policy, rule, &policy->identities[i]));
+                               lint_row_concerned(policy, rule, &policy->identities[i]));
     return chosen && (rule->slots >> SLOT_CLIENT_ID & 1) != 0;
 }
 

@@ -50,7 +50,9 @@ struct notated_act {
     uint8_t qos;
     bool retain;
     uint64_t size;
-    struct view by; /* empty: not given */
+    struct view kid;    /* of a valid signature, with its generation; empty: the message has none */
+    struct view signer; /* empty: the client's identity */
+    struct view by;     /* empty: not given */
 };
 
 /* Splits the line. False after an error was added. */
@@ -92,6 +94,17 @@ struct policy_request notation_request(enum dialect dialect, const struct notate
 struct policy_subscribe_request notation_subscribe_request(
     enum dialect dialect, const struct notated_act *act);
 void notation_decide(const struct policy *policy, const struct policy_subject *subject, enum dialect dialect,
+    const struct notated_act *act, struct policy_outcome *outcome);
+
+/* What a check of a signature says to a message whose signature is valid, fresh and new, or not there:
+ * REASON_none, REASON_sig_missing, _sig_key_unknown or _sig_identity. */
+enum reason notation_ask_check(const struct policy *policy, const struct policy_subject *subject,
+    const struct policy_check *check, const struct notated_act *act);
+/* Of the checks that a message is to pass, as bits, those that decide about it. */
+uint64_t notation_checks_to_ask(const struct policy *policy, const struct policy_subject *subject,
+    const struct notated_act *act, uint64_t checks);
+/* Lets outcome->checks take from what the rules allow. */
+void notation_ask_checks(const struct policy *policy, const struct policy_subject *subject,
     const struct notated_act *act, struct policy_outcome *outcome);
 
 #endif

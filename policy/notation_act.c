@@ -1,12 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns the acts of the notation ("publish dt/a/plc-7/temp qos=1") and the way from them to the policy's
- * decisions. Called by test.c and explain.c. An act is a row of one table, a word about it a row of another.
- */
-#include <assert.h>
-#include <stdio.h>
-
+/* Owns the acts of the notation: "publish dt/a/plc-7/temp qos=1". Called by test.c and explain.c. An act is a
+ * row of one table, a word about it a row of another. */
 #include "base/number.h"
 #include "base/topic.h"
+#include "policy/mps1.h"
 #include "policy/notation.h"
 
 /* ---- words about the act ---- */
@@ -52,17 +49,35 @@ static bool set_will(
     return true;
 }
 
+static bool set_signed(
+    struct notation *notation, const struct notation_word *word, struct view value, struct notated_act *out)
+{
+    const uint8_t *colon = value.length == 0 ? NULL : memchr(value.data, ':', value.length);
+    out->kid = value;
+    if (colon != NULL) {
+        out->kid.length = (size_t)(colon - value.data);
+        out->signer = view_skip(value, out->kid.length + 1);
+    }
+    if (!mps1_kid_valid(out->kid))
+        return notation_refuse(notation, word,
+            "signed=<key> or signed=<key>:<signer>; keys have up to 32 letters, digits and . _ -",
+            "not a key: '%.*s'", VIEW_ARGS(out->kid));
+    return colon == NULL || mps1_sub_valid(out->signer) ||
+           notation_refuse(notation, word, "signers have up to 64 letters, digits and . _ : @ -",
+               "not a signer: '%.*s'", VIEW_ARGS(out->signer));
+}
+
 static const struct word_row {
     const char *name; /* with '=' where it has a value */
     unsigned bit;
     bool (*set)(struct notation *notation, const struct notation_word *word, struct view value,
-        struct notated_act *out); /* NULL: of a later version */
+        struct notated_act *out);
 } act_words[] = {
     {"qos=", WORD_QOS, set_qos},
     {"retain=", WORD_RETAIN, set_retain},
     {"size=", WORD_SIZE, set_size},
     {"will", WORD_WILL, set_will},
-    {"signed=", WORD_SIGNED, NULL},
+    {"signed=", WORD_SIGNED, set_signed},
 };
 #define ACT_WORDS (sizeof(act_words) / sizeof(act_words[0]))
 
@@ -76,7 +91,7 @@ static const struct act_row {
 } acts[] = {
     {"publish", POLICY_ACT_PUBLISH, TOPIC_NAME, WORD_QOS | WORD_RETAIN | WORD_SIZE | WORD_WILL | WORD_SIGNED},
     {"subscribe", POLICY_ACT_SUBSCRIBE, TOPIC_FILTER, WORD_QOS},
-    {"receive", POLICY_ACT_RECEIVE, TOPIC_NAME, 0},
+    {"receive", POLICY_ACT_RECEIVE, TOPIC_NAME, WORD_SIGNED},
     {"will", POLICY_ACT_WILL, TOPIC_NAME, WORD_QOS | WORD_RETAIN | WORD_SIZE | WORD_SIGNED},
     {"connect", POLICY_ACT_CONNECT, TOPIC_NONE, 0},
 };
@@ -143,7 +158,7 @@ static bool refuse_act_word(
     const char *names[ACT_WORDS + 1];
     size_t count = 0;
     for (size_t i = 0; i < ACT_WORDS; i++) {
-        if ((row->words & act_words[i].bit) != 0 && act_words[i].set != NULL)
+        if ((row->words & act_words[i].bit) != 0)
             names[count++] = act_words[i].name;
     }
     if (by)
@@ -165,9 +180,6 @@ static bool read_act_word(
         if ((row->words & known->bit) == 0 || !is_word(known, word->text))
             continue;
         int length = (int)strcspn(known->name, "=");
-        if (known->set == NULL)
-            return notation_refuse(
-                notation, word, NULL, "'%.*s' is not supported by this version", length, known->name);
         if ((*seen & known->bit) != 0)
             return notation_refuse(notation, word, NULL, "'%.*s' is given already", length, known->name);
         *seen |= known->bit;
@@ -187,22 +199,22 @@ static bool is_rule(const struct policy *policy, struct view name)
     return policy->client_id.given && view_equal_string(name, policy->client_id.info.name);
 }
 
-static bool is_check(const struct policy *policy, struct view name)
+static const struct policy_check_info *find_check(const struct policy *policy, struct view name)
 {
     for (size_t i = 0; i < policy->check_count; i++) {
-        const char *known = policy->checks[i].info.info.name;
-        if (known != NULL && view_equal_string(name, known))
-            return true;
+        const struct policy_check_info *info = &policy->checks[i].info;
+        if (info->info.name != NULL && view_equal_string(name, info->info.name))
+            return info;
     }
-    return false;
+    return NULL;
 }
 
-/* What policy_identify() and the decisions refuse and deny with. */
+/* What policy_identify(), the decisions and notation_ask_check() refuse and deny with. */
 static const enum reason reasons[] = {REASON_no_allow, REASON_denied_by_rule, REASON_not_covered,
     REASON_shared_needs_filter, REASON_feature_not_granted, REASON_not_privileged, REASON_topic_too_deep,
     REASON_topic_name_invalid, REASON_topic_filter_invalid, REASON_identity_no_credential,
     REASON_identity_bad_certificate, REASON_identity_unsafe, REASON_identity_missing,
-    REASON_client_id_not_allowed};
+    REASON_client_id_not_allowed, REASON_sig_missing, REASON_sig_key_unknown, REASON_sig_identity};
 #define REASONS (sizeof(reasons) / sizeof(reasons[0]))
 
 static bool is_reason(struct view name)
@@ -214,24 +226,62 @@ static bool is_reason(struct view name)
     return false;
 }
 
+/* One of a signature that is not what tests ask about: whether it is sound, fresh and new. */
+static bool is_signatures_reason(struct view name)
+{
+    for (int i = 0; i < REASON_COUNT; i++) {
+        if (view_equal_string(name, reason_info((enum reason)i)->name))
+            return view_starts_with(name, VIEW("sig_")) && !is_reason(name);
+    }
+    return false;
+}
+
+/* Can it be what decides? A check only denies, and of rates not a single case. */
+static bool is_decider(const struct policy *policy, struct view name, bool denied)
+{
+    const struct policy_check_info *check = find_check(policy, name);
+    return is_rule(policy, name) ||
+           (denied && (is_reason(name) || (check != NULL && check->signature != NULL)));
+}
+
+static bool refuse_check(
+    struct notation *notation, const struct notation_word *word, const struct policy_check_info *check)
+{
+    if (check->signature != NULL)
+        return notation_refuse(
+            notation, word, "an allow is by a rule", "check '%.*s' allows nothing", VIEW_ARGS(word->text));
+    return notation_refuse(notation, word, "'policy explain' names the checks that a publish is to pass",
+        "check '%.*s' is a rate: no single case exceeds it", VIEW_ARGS(word->text));
+}
+
 static bool refuse_decider(struct notation *notation, const struct notation_word *word, bool denied)
 {
     const struct policy *policy = notation->policy;
-    const char **names = arena_calloc(notation->arena, policy->rule_count + REASONS, sizeof(*names));
+    const struct policy_check_info *check = find_check(policy, word->text);
+    const char **names =
+        arena_calloc(notation->arena, policy->rule_count + policy->check_count + REASONS, sizeof(*names));
     size_t count = 0;
     if (notation->unsure)
         return true;
     for (size_t i = 0; i < policy->rule_count; i++)
         names[count++] = policy->rules[i].info.name;
+    for (size_t i = 0; i < policy->check_count && denied; i++) {
+        if (policy->checks[i].info.signature != NULL)
+            names[count++] = policy->checks[i].info.info.name;
+    }
     for (size_t i = 0; i < REASONS && denied; i++)
         names[count++] = reason_info(reasons[i])->name;
     const char *near = diag_suggest(word->text, names, count);
-    if (is_check(policy, word->text))
-        return notation_refuse(notation, word, "'policy explain' names the checks that a publish is to pass",
-            "check '%.*s' is a rate: no single case exceeds it", VIEW_ARGS(word->text));
+    if (check != NULL)
+        return refuse_check(notation, word, check);
     if (!denied && is_reason(word->text))
         return notation_refuse(
             notation, word, NULL, "'%.*s' is a reason to deny; an allow is by a rule", VIEW_ARGS(word->text));
+    if (is_signatures_reason(word->text))
+        return notation_refuse(notation, word,
+            "signatures of tests are valid, fresh and new: write sig_missing, sig_key_unknown or "
+            "sig_identity",
+            "no case is denied because of '%.*s'", VIEW_ARGS(word->text));
     return notation_refuse(notation, word,
         near == NULL ? NULL : diag_hint(notation->diag, word->text, &near, 1), "no rule%s is named '%.*s'",
         denied ? " and no reason" : "", VIEW_ARGS(word->text));
@@ -247,8 +297,7 @@ static bool read_by(struct notation *notation, enum notation_expectation expecta
     const struct notation_word *word = &notation->words[notation->next++];
     bool denied = expectation == ACT_DENIED;
     out->by = word->text;
-    return is_rule(notation->policy, word->text) || (denied && is_reason(word->text)) ||
-           refuse_decider(notation, word, denied);
+    return is_decider(notation->policy, word->text, denied) || refuse_decider(notation, word, denied);
 }
 
 bool notation_read_act(
@@ -269,98 +318,4 @@ bool notation_read_act(
         good = read_act_word(notation, row, &seen, by, out) && good;
     }
     return good;
-}
-
-/* ---- to the policy ---- */
-
-static void note_mistaken(const struct policy_identification *found, struct view id,
-    const struct notated_client *client, struct policy_outcome *outcome)
-{
-    if (found->source == client->row->source && view_equal(id, client->id))
-        return;
-    outcome->mistaken = true;
-    snprintf(outcome->detail, sizeof(outcome->detail), "%s %.*s", policy_source_name(found->source),
-        VIEW_ARGS(id));
-}
-
-void notation_identify(const struct policy *policy, const struct notated_client *client,
-    struct policy_subject **subject, struct policy_outcome *outcome)
-{
-    struct policy_identification found = policy_identify(policy, &client->credentials, subject);
-    *outcome = (struct policy_outcome){.act = POLICY_ACT_CONNECT, .allowed = true, .reason = REASON_allowed};
-    if (found.result == POLICY_REFUSED) {
-        outcome->refused = true;
-        outcome->reason = found.reason;
-        outcome->rule = found.rule;
-        snprintf(outcome->detail, sizeof(outcome->detail), "%s", found.detail);
-    } else {
-        note_mistaken(&found, policy_subject_id(*subject), client, outcome);
-    }
-    outcome->allowed = !outcome->refused && !outcome->mistaken;
-    if (!outcome->allowed) {
-        policy_subject_free(*subject);
-        *subject = NULL;
-    }
-}
-
-/* The reason says what an enforced policy does, whatever the policy's mode lets pass. */
-static void take_verdict(const struct policy_verdict *verdict, struct policy_outcome *outcome)
-{
-    outcome->allowed = verdict->reason == REASON_allowed;
-    outcome->reason = verdict->reason;
-    outcome->rule = verdict->rule;
-    outcome->nearest = verdict->nearest;
-    outcome->nearest_condition = verdict->nearest_condition;
-    outcome->would_deny = verdict->would_deny;
-    outcome->checks = verdict->checks;
-}
-
-struct policy_request notation_request(enum dialect dialect, const struct notated_act *act)
-{
-    static const enum policy_operation operations[] = {[POLICY_ACT_PUBLISH] = POLICY_PUBLISH,
-        [POLICY_ACT_WILL] = POLICY_WILL,
-        [POLICY_ACT_RECEIVE] = POLICY_RECEIVE};
-    assert(act->act == POLICY_ACT_PUBLISH || act->act == POLICY_ACT_WILL || act->act == POLICY_ACT_RECEIVE);
-    return (struct policy_request){
-        .operation = operations[act->act],
-        .topic = act->topic,
-        .dialect = dialect,
-        .qos = act->qos,
-        .retain = act->retain,
-        .size = act->size,
-    };
-}
-
-struct policy_subscribe_request notation_subscribe_request(
-    enum dialect dialect, const struct notated_act *act)
-{
-    return (struct policy_subscribe_request){.filter = act->topic, .dialect = dialect, .qos = act->qos};
-}
-
-static void decide_subscribe(const struct policy *policy, const struct policy_subject *subject,
-    enum dialect dialect, const struct notated_act *act, struct policy_outcome *outcome)
-{
-    const struct policy_subscribe_request request = notation_subscribe_request(dialect, act);
-    struct policy_subscribe_verdict verdict;
-    policy_decide_subscribe(policy, subject, &request, &verdict);
-    take_verdict(&verdict.verdict, outcome);
-    outcome->filtered = verdict.filtered;
-    outcome->qos_asked = act->qos;
-    outcome->qos = verdict.max_qos;
-}
-
-void notation_decide(const struct policy *policy, const struct policy_subject *subject, enum dialect dialect,
-    const struct notated_act *act, struct policy_outcome *outcome)
-{
-    struct policy_verdict verdict;
-    *outcome = (struct policy_outcome){.act = act->act, .allowed = true, .reason = REASON_allowed};
-    if (act->act == POLICY_ACT_CONNECT)
-        return;
-    if (act->act == POLICY_ACT_SUBSCRIBE) {
-        decide_subscribe(policy, subject, dialect, act, outcome);
-        return;
-    }
-    const struct policy_request request = notation_request(dialect, act);
-    policy_decide(policy, subject, &request, &verdict);
-    take_verdict(&verdict, outcome);
 }

@@ -378,7 +378,7 @@ static const struct keyword policy_table[] = {
         .shape = KEYWORD_LIST,
         .flags = KEYWORD_JOINED,
         .help =
-            "What a publish that the rules allow must pass besides: every check whose topics match. At most "
+            "What a message that the rules allow must pass besides: every check whose topics match. At most "
             "64."},
     {.name = "shadow", .flags = KEYWORD_UNSUPPORTED},
     {.foreign = parse_foreign_policy},

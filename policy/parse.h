@@ -90,6 +90,16 @@ struct parsed_rate {
     bool given;
 };
 
+struct parsed_signature {
+    struct keyword_strings keys;
+    unsigned verbs; /* enum policy_verb bits */
+    uint64_t max_age_ms, skew_ms;
+    int replay, store_down, forward, when_present; /* of signature.h */
+    struct keyword_string receiver_key;
+    struct parsed_pairs relays; /* group: signers */
+    bool has_receiver_key;
+};
+
 struct parsed_check {
     const struct yaml_node *node; /* lives while it is compiled */
     struct keyword_string name;
@@ -99,7 +109,8 @@ struct parsed_check {
     struct parsed_rate rates[POLICY_COUNTED];
     uint64_t bursts[POLICY_COUNTED];
     bool has_burst[POLICY_COUNTED];
-    bool has_who, has_unless, has_topics, has_per;
+    struct parsed_signature signature;
+    bool has_who, has_unless, has_topics, has_per, has_signature;
 };
 struct parsed_checks {
     struct parsed_check *items;
@@ -166,6 +177,7 @@ extern const struct keyword parse_identity_table[];
 extern const struct keyword parse_group_table[];
 extern const struct keyword parse_rule_table[];
 extern const struct keyword parse_check_table[];
+extern const struct keyword parse_signature_table[];
 /* Values of a certificate: those that can be an identity, and all. */
 extern const struct keyword_choice parse_certificate_ids[];
 extern const struct keyword_choice parse_certificate_values[];

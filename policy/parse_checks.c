@@ -191,16 +191,20 @@ const struct keyword parse_check_table[] = {
         .example = "[\"#\"]",
         .flags = KEYWORD_ONE_OR_MANY,
         .pattern = PARSE_FILTER_PATTERN,
-        .help =
-            "Topic filters as a rule has them: which publishes the check is about. Of a check of connects "
-            "alone there are none."},
+        .help = "Topic filters as a rule has them: which messages the check is about. Of a check of connects "
+                "alone there are none."},
     {.name = "rate",
         .set = keyword_set_mapping,
         .members = rate_table,
         .flags = KEYWORD_ALTERNATIVE,
         .help = "Limits of what comes from clients in a time: at least one of `messages`, `bytes` and "
                 "`connects`."},
-    {.name = "signature", .flags = KEYWORD_UNSUPPORTED | KEYWORD_ALTERNATIVE},
+    {.name = "signature",
+        .set = keyword_set_mapping,
+        .members = parse_signature_table,
+        .flags = KEYWORD_ALTERNATIVE,
+        .seen_offset = 1 + CHECK(has_signature),
+        .help = "The payload is signed (MPS1, see [signing.md](signing.md))."},
     {.name = "yara", .flags = KEYWORD_UNSUPPORTED | KEYWORD_ALTERNATIVE},
     {0},
 };

@@ -21,6 +21,9 @@ struct policy_names {
     size_t password_file_count;
     const char *const *jwks;
     size_t jwks_count;
+    const char *const *keys; /* of keys.yaml; NULL: which there are is not known, and any name is fine */
+    const bool *key_masters; /* beside keys: a master, from which keys of devices are derived */
+    size_t key_count;
 };
 
 /* Reads and compiles a policy: a file, or a folder whose *.yaml files are one policy. All errors and lints go
@@ -176,9 +179,13 @@ const char *policy_source_name(
 size_t policy_subject_groups(
     const struct policy *policy, const struct policy_subject *subject, const char **names, size_t max);
 
+/* The subject's groups as bits, in words, as signature.h wants them. */
+const uint64_t *policy_subject_group_bits(
+    const struct policy *policy, const struct policy_subject *subject, size_t *words);
+
 /* ---- checks ---- */
 
-/* What a publish that the rules allow must pass besides. In a set of checks each is a bit, 1 << its index. */
+/* What a message that the rules allow must pass besides. In a set of checks each is a bit, 1 << its index. */
 #define POLICY_CHECKS_MAXIMUM 64
 
 /* Who shares the buckets of a rate. */
@@ -186,16 +193,24 @@ enum policy_per { POLICY_PER_ID, POLICY_PER_ADDRESS, POLICY_PER_GROUP };
 /* What is counted; POLICY_BYTES: of payload. */
 enum policy_counted { POLICY_MESSAGES, POLICY_BYTES, POLICY_CONNECTS, POLICY_COUNTED };
 
+struct signature_terms; /* signature.h */
+
 struct policy_check_info {
     struct policy_rule_info info;
-    bool monitor; /* it only reports: of the check, or of the whole policy */
+    bool monitor;                            /* it only reports: of the check, or of the whole policy */
+    const struct signature_terms *signature; /* NULL: the check is about a rate */
     enum policy_per per;
     bool counts[POLICY_COUNTED];
     struct rate_limit limits[POLICY_COUNTED]; /* of what it counts */
-    const char *text;                         /* "20/s, 256KiB/s per id" */
+    const char *text;                         /* "20/s, 256KiB/s per id"; "keys: [m25a], max_age: 5m, ..." */
 };
 size_t policy_check_count(const struct policy *policy);
 const struct policy_check_info *policy_check(const struct policy *policy, size_t index);
+/* Those of signatures, as bits. */
+uint64_t policy_signature_checks(const struct policy *policy);
+/* How long the replay store has to remember their nonces. */
+struct replay_span;
+void policy_replay_span(const struct policy *policy, struct replay_span *span);
 /* Is the check about this subject? */
 bool policy_check_applies(const struct policy *policy, size_t index, const struct policy_subject *subject);
 /* The groups of its 'who' that the subject is in, one name a call; *next is 0 at first. NULL: no more. */
@@ -233,7 +248,10 @@ struct policy_verdict {
     const struct policy_rule_info *would_deny; /* a deny in monitor mode that matched, or NULL */
     bool would_be_denied;                      /* allowed only because of monitor mode (of policy or rule) */
     struct policy_envelope envelope;
-    uint64_t checks; /* that an allowed publish is to pass, as bits; they hold wherever the envelope does */
+    /* That an allowed message is to pass, as bits; they hold wherever the envelope does. Of a will and of a
+     * delivery: those of signatures; of a delivery also each check that signs again what is delivered,
+     * whomever it is about. */
+    uint64_t checks;
 };
 
 void policy_decide(const struct policy *policy, const struct policy_subject *subject,

@@ -35,6 +35,8 @@ static void print_allowed(const struct policy_outcome *outcome, struct buffer *o
     if (outcome->would_deny != NULL) {
         buffer_format(out, ", would be denied by ");
         print_rule(out, outcome->would_deny);
+        if (outcome->would_reason != REASON_none)
+            buffer_format(out, ": %s", reason_info(outcome->would_reason)->name);
     }
 }
 
@@ -54,6 +56,12 @@ static void print_denied(const struct policy_outcome *outcome, struct buffer *ou
     if (outcome->reason == REASON_denied_by_rule) {
         buffer_format(out, "denied by ");
         print_rule(out, outcome->rule);
+        return;
+    }
+    if (outcome->allowed_by != NULL) {
+        buffer_format(out, "denied by ");
+        print_rule(out, outcome->rule);
+        buffer_format(out, ": %s", reason_info(outcome->reason)->name);
         return;
     }
     buffer_format(out, "denied: %s", reason_info(outcome->reason)->name);
@@ -150,29 +158,43 @@ static int compare_rules(const void *a, const void *b)
     return (*x > *y) - (*x < *y);
 }
 
-/* The rules that decided no case: allowed, denied or, in monitor mode, would have denied. */
+static bool has_rule(
+    const struct policy_rule_info *const *rules, size_t count, const struct policy_rule_info *rule)
+{
+    return bsearch(&rule, rules, count, sizeof(const struct policy_rule_info *), compare_rules) != NULL;
+}
+
+/* The rules that decided no case: allowed, denied or, in monitor mode, would have denied; and the checks of
+ * signatures that denied none, or would have. */
 static void find_unreached(const struct policy *policy, struct policy_test_report *report)
 {
     const struct policy_rule_info **reached =
-        memory_calloc(2 * report->count + 1, sizeof(const struct policy_rule_info *));
+        memory_calloc(3 * report->count + 1, sizeof(const struct policy_rule_info *));
     size_t count = 0;
     for (size_t i = 0; i < report->count; i++) {
         const struct policy_outcome *outcome = &report->results[i].outcome;
-        if (outcome->refused)
-            continue;
-        if (outcome->rule != NULL)
-            reached[count++] = outcome->rule;
-        if (outcome->would_deny != NULL)
-            reached[count++] = outcome->would_deny;
+        const struct policy_rule_info *const rules[] = {
+            outcome->rule, outcome->would_deny, outcome->allowed_by};
+        for (size_t k = 0; k < 3 && !outcome->refused; k++) {
+            if (rules[k] != NULL)
+                reached[count++] = rules[k];
+        }
     }
     qsort(reached, count, sizeof(const struct policy_rule_info *), compare_rules);
     report->rule_count = policy->rule_count;
     report->unreached =
         arena_calloc(report->arena, policy->rule_count + 1, sizeof(const struct policy_rule_info *));
+    report->unreached_checks =
+        arena_calloc(report->arena, policy->check_count + 1, sizeof(const struct policy_rule_info *));
     for (size_t i = 0; i < policy->rule_count; i++) {
-        const struct policy_rule_info *rule = &policy->rules[i].info;
-        if (bsearch(&rule, reached, count, sizeof(const struct policy_rule_info *), compare_rules) == NULL)
-            report->unreached[report->unreached_count++] = rule;
+        if (!has_rule(reached, count, &policy->rules[i].info))
+            report->unreached[report->unreached_count++] = &policy->rules[i].info;
+    }
+    for (size_t i = 0; i < policy->check_count; i++) {
+        const struct policy_check_info *check = &policy->checks[i].info;
+        report->signature_check_count += check->signature != NULL;
+        if (check->signature != NULL && !has_rule(reached, count, &check->info))
+            report->unreached_checks[report->unreached_check_count++] = &check->info;
     }
     free(reached);
 }

@@ -26,11 +26,13 @@ struct policy_outcome {
     const struct policy_rule_info *nearest; /* as in struct policy_verdict */
     const char *nearest_condition;
     const struct policy_rule_info *would_deny;
-    uint64_t checks;        /* that an allowed publish is to pass, as bits */
-    bool filtered;          /* a subscription whose deliveries are filtered */
-    uint8_t qos_asked, qos; /* of a subscription: wanted, granted */
-    bool mistaken;          /* the policy takes the credentials for somebody else: detail says whom */
-    char detail[128];       /* of a refused CONNECT: which value */
+    enum reason would_reason; /* of a check in monitor mode that would deny; else REASON_none */
+    const struct policy_rule_info *allowed_by; /* what a check denies that rules allow: rule is the check */
+    uint64_t checks;                           /* that what rules allow is to pass, as bits */
+    bool filtered;                             /* a subscription whose deliveries are filtered */
+    uint8_t qos_asked, qos;                    /* of a subscription: wanted, granted */
+    bool mistaken;    /* the policy takes the credentials for somebody else: detail says whom */
+    char detail[128]; /* of a refused CONNECT: which value */
 };
 
 /* "denied by firmware-guard (policy.yaml:44)", into out. */
@@ -57,6 +59,9 @@ struct policy_test_report {
     const struct policy_rule_info **unreached; /* rules that decided no case */
     size_t unreached_count;
     size_t rule_count;
+    const struct policy_rule_info **unreached_checks; /* checks of signatures that denied no case */
+    size_t unreached_check_count;
+    size_t signature_check_count;
 };
 
 /* Runs all tests of a policy, which outlives the report. */

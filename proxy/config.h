@@ -89,14 +89,20 @@ struct config_upstream {
 
 enum config_fsync { CONFIG_FSYNC_ALWAYS, CONFIG_FSYNC_INTERVAL, CONFIG_FSYNC_NEVER };
 
-struct config_redis {
+/* How a Redis is reached. */
+struct config_redis_server {
     struct config_address address; /* or a Unix socket */
-    const char *stream, *field;
-    uint64_t max_length, database, timeout_ms;
-    bool shared;
+    uint64_t database, timeout_ms;
     const char *username;             /* NULL: none */
     struct config_path password_file; /* path NULL: none; the password is the file's first line */
     struct config_upstream_tls *tls;  /* NULL: plain */
+};
+
+struct config_redis {
+    struct config_redis_server server; /* the first: its keywords are those of all of its kind */
+    const char *stream, *field;
+    uint64_t max_length;
+    bool shared;
 };
 
 struct config_sink {
@@ -113,9 +119,22 @@ struct config_audit {
     size_t sink_count;
 };
 
+struct config_replay_redis {
+    struct config_redis_server server; /* the first, as above */
+    const char *prefix;                /* of its keys; CONFIG_REPLAY_PREFIX_MAX bytes at most */
+};
+#define CONFIG_REPLAY_PREFIX_MAX 64
+
+/* The replay store of payload signatures. */
+struct config_replay {
+    uint64_t nonces, per_signer, signers; /* as struct replay_limits */
+    struct config_replay_redis *redis;    /* NULL: it is not shared */
+};
+
 struct config {
     uint64_t workers; /* CONFIG_AUTO or 1..256 */
     struct config_path policy;
+    struct config_path keys; /* path NULL: none */
     struct config_listener *listeners;
     size_t listener_count;
     struct config_upstream *upstreams;
@@ -127,6 +146,7 @@ struct config {
     struct config_named_file *jwks;
     size_t jwks_count;
     struct config_audit audit;
+    struct config_replay replay;
     struct config_path control_socket; /* path NULL: none */
     int log_level, log_format;         /* enum log_level, enum log_format */
     uint64_t limit_filters, limit_password_checks, limit_password_memory;

@@ -14,18 +14,8 @@
 
 #define REDIS(field) offsetof(struct config_redis, field)
 
-static const struct keyword redis_tls_table[] = {
-    CONFIG_CLIENT_TLS_KEYWORDS,
-    {0},
-};
-
 static const struct keyword redis_table[] = {
-    {.name = "address",
-        .set = config_set_socket_address,
-        .offset = REDIS(address),
-        .flags = KEYWORD_REQUIRED,
-        .value = "`host:port`, `[v6]:port` or the absolute path of a socket",
-        .help = "The server."},
+    CONFIG_REDIS_KEYWORDS("5s", 10 * MS_MINUTE),
     {.name = "stream",
         .set = config_set_text,
         .offset = REDIS(stream),
@@ -51,35 +41,6 @@ static const struct keyword redis_table[] = {
         .help = "`true` when others, such as further mqwards, write to the same stream. Redis then gives the "
                 "IDs, and an "
                 "event that is sent twice is in the stream twice."},
-    {.name = "database",
-        .set = keyword_set_number,
-        .offset = REDIS(database),
-        .default_text = "0",
-        .maximum = INT32_MAX,
-        .help = "Number of the database."},
-    {.name = "username",
-        .set = config_set_text,
-        .offset = REDIS(username),
-        .value = "string",
-        .help = "ACL user. Without it, Redis's default user."},
-    {.name = "password_file",
-        .set = config_set_path,
-        .offset = REDIS(password_file),
-        .value = "path",
-        .help = "File whose first line is the password."},
-    {.name = "timeout",
-        .set = keyword_set_duration_ms,
-        .offset = REDIS(timeout_ms),
-        .default_text = "5s",
-        .minimum = 100,
-        .maximum = 10 * MS_MINUTE,
-        .help = "To connect, and for an answer."},
-    {.name = "tls",
-        .set = config_set_upstream_tls,
-        .offset = REDIS(tls),
-        .members = redis_tls_table,
-        .value = "mapping",
-        .help = "TLS towards Redis; `{}` is TLS with the system's CAs. Without it: plain."},
     {0},
 };
 
@@ -90,16 +51,7 @@ static int set_redis(struct keyword_context *context, const struct keyword *keyw
         return -1;
     struct config_redis *redis = arena_alloc(context->arena, sizeof(*redis));
     *(struct config_redis **)(void *)((char *)target + keyword->offset) = redis;
-    size_t before = diag_errors(context->diag);
-    keyword_read(context, keyword->members, redis, node);
-    const struct yaml_node *username = config_find_member(node, "username");
-    const struct yaml_node *tls = config_find_member(node, "tls");
-    if (username != NULL && config_find_member(node, "password_file") == NULL)
-        diag_add(context->diag, DIAG_ERROR, &username->key_place, NULL,
-            "'username' needs 'password_file' beside it");
-    if (tls != NULL && redis->address.unix_path != NULL)
-        diag_add(context->diag, DIAG_ERROR, &tls->key_place, NULL, "tls over a Unix socket is not possible");
-    return diag_errors(context->diag) == before ? 0 : -1;
+    return config_read_redis(context, keyword, redis, node);
 }
 
 /* Sinks */

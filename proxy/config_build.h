@@ -40,6 +40,8 @@ struct config_builder *config_builder_of(struct keyword_context *context);
 extern const struct keyword config_listener_table[];
 extern const struct keyword config_upstream_table[];
 extern const struct keyword config_audit_table[];
+extern const struct keyword config_replay_table[];
+extern const struct keyword config_redis_tls_table[];
 
 keyword_set config_set_audit;     /* into builder->config.audit */
 keyword_set config_set_listeners; /* into builder->listeners */
@@ -86,6 +88,11 @@ struct config_unique {
 size_t config_check_unique(
     struct keyword_context *context, struct config_unique *items, size_t count, const char *what);
 
+/* Reads a mapping against keyword->members, whose first rows are CONFIG_REDIS_KEYWORDS, into redis, a struct
+ * that begins with a struct config_redis_server. Returns 0, or -1 after an error was added. */
+int config_read_redis(struct keyword_context *context, const struct keyword *keyword, void *redis,
+    const struct yaml_node *node);
+
 /* The rows that the TLS of every connection has that mqward opens (struct config_upstream_tls). */
 /* clang-format off */
 #define CONFIG_CLIENT_TLS_KEYWORDS \
@@ -109,6 +116,45 @@ size_t config_check_unique(
         .offset = offsetof(struct config_upstream_tls, key), \
         .value = "path", \
         .help = "Its private key (PEM)."}
+
+/* The rows that every connection to a Redis has (struct config_redis_server). timeout: its default; longest: its
+ * maximum, in milliseconds. */
+#define CONFIG_REDIS_KEYWORDS(timeout, longest) \
+    {.name = "address", \
+        .set = config_set_socket_address, \
+        .offset = offsetof(struct config_redis_server, address), \
+        .flags = KEYWORD_REQUIRED, \
+        .value = "`host:port`, `[v6]:port` or the absolute path of a socket", \
+        .help = "The server."}, \
+    {.name = "database", \
+        .set = keyword_set_number, \
+        .offset = offsetof(struct config_redis_server, database), \
+        .default_text = "0", \
+        .maximum = INT32_MAX, \
+        .help = "Number of the database."}, \
+    {.name = "username", \
+        .set = config_set_text, \
+        .offset = offsetof(struct config_redis_server, username), \
+        .value = "string", \
+        .help = "ACL user. Without it, Redis's default user."}, \
+    {.name = "password_file", \
+        .set = config_set_path, \
+        .offset = offsetof(struct config_redis_server, password_file), \
+        .value = "path", \
+        .help = "File whose first line is the password."}, \
+    {.name = "timeout", \
+        .set = keyword_set_duration_ms, \
+        .offset = offsetof(struct config_redis_server, timeout_ms), \
+        .default_text = timeout, \
+        .minimum = 100, \
+        .maximum = longest, \
+        .help = "To connect, and for an answer."}, \
+    {.name = "tls", \
+        .set = config_set_upstream_tls, \
+        .offset = offsetof(struct config_redis_server, tls), \
+        .members = config_redis_tls_table, \
+        .value = "mapping", \
+        .help = "TLS towards Redis; `{}` is TLS with the system's CAs. Without it: plain."}
 /* clang-format on */
 
 #endif

@@ -17,11 +17,17 @@
  *         |               resolve_alias()                                                   |
  *         |               remembered() | session_judge() -> policy_decide()                 |
  *         |               denied: audit -> worker's ring; PUBACK 0x87 -> to_client          |
+ *         |               signed: conn_replay(): the own replay store; a shared one answers |
+ *         |                 later: the packet waits in the session, those behind it, too    |
  *         |           FORWARD: the packet joins the span; CONSUMED: the span is queued      |
  *         |                                                                                 |
  *         |---- the span: consecutive packets that go on unchanged, one stream_write() -----|
  *         |
  *         '---- to_client: answers of this turn, one stream_write() to the sender
+ *
+ * The shared store's answer, from the worker's loop: conn_replay.c -> session_replay_answered() -> the turns
+ * of the packets that waited -> to_broker, one stream_write(). Meanwhile the client's socket is not read; the
+ * other direction goes on.
  *
  * The other direction is the same with the sides exchanged. Nothing is written before the audit events of the
  * packets that it carries are in the ring. A side is read only while the other side's queue, the session and
@@ -65,14 +71,29 @@ static bool throttled(struct conn_side *side)
     return side->throttled;
 }
 
-static bool may_read(struct conn *conn, struct conn_side *side)
+/* Packets of the side may be handed to the session. */
+static bool may_handle(struct conn *conn, struct conn_side *side)
 {
-    if (conn->phase == CONN_CLOSING)
-        return !side->done;
     if (conn->session == NULL || conn->audit_waiting || throttled(other_side(conn, side)) ||
         queued(side) > CONN_QUEUE_OWN)
         return false;
     return side == &conn->broker || session_client_ready(conn->session);
+}
+
+/* A client whose packets wait for the replay store is not read: its end, too, has its turn behind them. What
+ * was read before goes on to the session, so that much is asked at a time. */
+static bool may_read(struct conn *conn, struct conn_side *side)
+{
+    if (conn->phase == CONN_CLOSING)
+        return !side->done;
+    return may_handle(conn, side) && (side == &conn->broker || !session_is_asking(conn->session));
+}
+
+/* The client is not read because the broker owes answers. */
+static bool is_held_up(const struct conn *conn)
+{
+    return conn->phase == CONN_OPEN && !session_client_ready(conn->session) &&
+           !session_is_asking(conn->session);
 }
 
 static void update_side(struct conn *conn, struct conn_side *side)
@@ -83,7 +104,7 @@ static void update_side(struct conn *conn, struct conn_side *side)
         return;
     read = may_read(conn, side);
     if (side == &conn->client)
-        conn->unanswered_since_ms = conn->phase != CONN_OPEN || session_client_ready(conn->session) ? 0
+        conn->unanswered_since_ms = !is_held_up(conn)                ? 0
                                     : conn->unanswered_since_ms != 0 ? conn->unanswered_since_ms
                                                                      : clock_monotonic_ms();
     if (read && side->paused && side == &conn->client)
@@ -321,7 +342,7 @@ void conn_pump(struct conn *conn, struct conn_side *from)
         ssize_t got = 0;
         uint64_t packets;
 
-        if (conn->phase >= CONN_CLOSING || !may_read(conn, from))
+        if (conn->phase >= CONN_CLOSING || !(from->waiting ? may_handle(conn, from) : may_read(conn, from)))
             break;
         if (from->waiting)
             input = buffer_view(&from->tail);

@@ -29,7 +29,7 @@
 enum conn_phase {
     CONN_HANDSHAKE,
     CONN_CONNECT,
-    CONN_IDENTIFY, /* the password is being checked */
+    CONN_IDENTIFY, /* the password is being checked, or the replay store asked about the will's signature */
     CONN_DIAL,
     CONN_CONNACK,
     CONN_OPEN,
@@ -48,6 +48,7 @@ struct conn_side {
     uint64_t bytes, packets;
 };
 
+struct conn_ask;
 struct dial;
 struct rate_set;
 struct tls_peer;
@@ -67,6 +68,7 @@ struct conn {
     struct conn_side client, broker;
     struct dial *dial;
     struct password_job *password_job;
+    struct conn_ask *asks;        /* of the shared replay store, under way */
     struct buffer connect_packet; /* for the broker, until there is a stream to it */
     struct event timer;
     uint64_t expires_s;          /* for which expiry_deadline_ms was found; 0: it is to be found */
@@ -102,6 +104,16 @@ uint64_t conn_ban_left(void *context, const struct session_party *party, bool or
 /* conn_rates.c: hooks of the session */
 void conn_hold_rates(void *context, const struct policy *policy, const struct policy_subject *subject);
 struct session_rates conn_count(void *context, enum session_counted counted, uint64_t checks, uint64_t bytes);
+
+/* conn_replay.c: hooks of the session */
+bool conn_replay(
+    void *context, const struct session_replay *asked, uint64_t ticket, enum replay_answer *answer);
+bool conn_replay_is_done(void *context, const struct session_replay *asked);
+void conn_replay_end(void *context, const struct session_replay *asked, bool done);
+/* Answers that are still to come do not come any more. */
+void conn_cancel_asks(struct conn *conn);
+/* The audit has room again: answers that waited for that are carried out. */
+void conn_deliver_answers(struct conn *conn);
 
 /* conn_password.c */
 void conn_check_password(struct conn *conn, const struct session_password_check *check);

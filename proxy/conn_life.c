@@ -77,7 +77,8 @@ static enum reason hook_claim(
 static void await_connect(struct conn *conn)
 {
     const struct session_hooks hooks = {hook_audit, hook_password_tag, hook_claim, conn_count_denial,
-        conn_begin_ban, conn_ban_left, conn_hold_rates, conn_count, conn};
+        conn_begin_ban, conn_ban_left, conn_hold_rates, conn_count, conn_replay, conn_replay_is_done,
+        conn_replay_end, conn->worker->replay_shared != NULL, conn};
 
     conn_describe_peer(conn);
     conn->session = session_new(&conn->service->session, &conn->peer, &hooks);
@@ -230,6 +231,8 @@ void conn_after_event(struct conn *conn)
         conn_set_phase(conn, CONN_OPEN, 0);
         conn->client_seen_ms = clock_monotonic_ms(); /* until now it had to be silent */
     }
+    if (conn->phase == CONN_CONNECT && session_is_asking(conn->session))
+        conn_set_phase(conn, CONN_IDENTIFY, conn->service->listener->timeout_connect_ms);
     conn_bind(conn);
     if (conn->phase == CONN_CLOSING)
         conn_check_done(conn);
@@ -284,7 +287,8 @@ void conn_resume(struct conn *conn)
     if (conn->phase == CONN_DEAD || !conn->audit_waiting)
         return;
     conn->audit_waiting = false;
-    conn_update_reading(conn);
+    conn_deliver_answers(conn);
+    conn_after_event(conn);
 }
 
 /* ---- the end ---- */
@@ -345,6 +349,7 @@ void conn_close(struct conn *conn, enum reason reason)
     conn->dial = NULL;
     password_job_cancel(conn->password_job);
     conn->password_job = NULL;
+    conn_cancel_asks(conn);
     registry_session_release(conn->worker->registry, conn->claim);
     conn->claim = NULL;
     stream_shutdown(conn->client.stream);
@@ -402,6 +407,7 @@ void conn_free(struct conn *conn)
     event_del(&conn->timer);
     dial_free(conn->dial);
     password_job_cancel(conn->password_job);
+    conn_cancel_asks(conn);
     session_free(conn->session);
     stream_free(conn->client.stream);
     stream_free(conn->broker.stream);

@@ -30,7 +30,8 @@ void conn_describe_peer(struct conn *conn)
 }
 
 /* A handshake that is under way ends with the context that it began with, a CONNECT that is under way with
- * its CONNACK: those are bound afterwards. What is closing stays as it is. */
+ * its CONNACK, what waits for the replay store with its turn: those are bound afterwards. What is closing
+ * stays as it is. */
 static bool may_bind(const struct conn *conn)
 {
     return conn->phase == CONN_CONNECT || conn->phase == CONN_OPEN;
@@ -42,7 +43,8 @@ void conn_bind(struct conn *conn)
     struct service *service;
     struct session_output output;
 
-    if (before == now || !may_bind(conn) || session_is_connecting(conn->session))
+    if (before == now || !may_bind(conn) || session_is_connecting(conn->session) ||
+        session_is_asking(conn->session))
         return;
     service = snapshot_service(now, conn->service->listener->name);
     output = conn_output_begin(conn);

@@ -36,37 +36,6 @@
 
 /* ---- audit ---- */
 
-/* The first line of a file, without its end; NULL after an error was logged. */
-static char *read_secret(const char *path)
-{
-    FILE *file = fopen(path, "re");
-    char *line = NULL;
-    size_t size = 0;
-    ssize_t length = file == NULL ? -1 : getline(&line, &size, file);
-
-    if (file != NULL)
-        fclose(file);
-    if (length < 0) {
-        LOG_EVENT(LOG_ERROR, "audit", "can't read the password file", log_string("path", path),
-            log_string("error", strerror(errno)));
-        free(line);
-        return NULL;
-    }
-    line[strcspn(line, "\r\n")] = 0;
-    return line;
-}
-
-static void fill_redis_tls(struct exporter_redis *redis, const struct config_upstream_tls *tls)
-{
-    if (tls == NULL)
-        return;
-    redis->tls = true;
-    redis->tls_ca = tls->ca == NULL ? NULL : tls->ca->file.path;
-    redis->tls_server_name = tls->server_name;
-    redis->tls_certificate = tls->certificate.path;
-    redis->tls_key = tls->key.path;
-}
-
 static int fill_redis(struct server *server, size_t index)
 {
     const struct config_sink *sink = &server->snapshot->config->audit.sinks[index];
@@ -75,22 +44,35 @@ static int fill_redis(struct server *server, size_t index)
 
     *redis = (struct exporter_redis){
         .name = sink->name,
-        .host = config->address.unix_path != NULL ? config->address.unix_path : config->address.host,
-        .port = config->address.port,
-        .username = config->username,
-        .database = (uint32_t)config->database,
         .key = config->stream,
         .field = config->field,
         .max_length = config->max_length,
         .shared = config->shared,
-        .timeout_ms = config->timeout_ms,
     };
-    fill_redis_tls(redis, config->tls);
-    if (config->password_file.path == NULL)
+    return server_redis_fill(redis, &config->server, &server->redis_passwords[index]);
+}
+
+void server_expect_replays(struct server *server, const struct policy *policy)
+{
+    struct replay_span span;
+
+    policy_replay_span(policy, &span);
+    replay_expect(server->replays, &span, clock_wall_us() / 1000);
+}
+
+/* The replay store outlives reloads, and with them policies. */
+static int open_replay(struct server *server)
+{
+    const struct config_replay *config = &server->snapshot->config->replay;
+    const struct replay_limits limits = {config->per_signer, config->nonces, config->signers};
+
+    server->replays = replay_new(&limits);
+    server_expect_replays(server, server->snapshot->policy);
+    if (config->redis == NULL)
         return 0;
-    server->redis_passwords[index] = read_secret(config->password_file.path);
-    redis->password = server->redis_passwords[index];
-    return redis->password == NULL ? -1 : 0;
+    server->replay.redis = &server->replay_redis;
+    server->replay.prefix = config->redis->prefix;
+    return server_redis_fill(&server->replay_redis, &config->redis->server, &server->replay_password);
 }
 
 static void on_drained(void *argument)
@@ -300,6 +282,8 @@ static int start(struct server *server)
     server->registry = registry_new();
     server->logins = logins_new();
     server->rates = rates_new(RATES_IDLE_BYTES);
+    if (open_replay(server) != 0)
+        return -1;
     server->passwords = password_pool_new((unsigned)config->limit_password_checks);
     if (server->passwords == NULL) {
         LOG_EVENT(LOG_ERROR, "server", "can't start the threads that check passwords",
@@ -308,7 +292,7 @@ static int start(struct server *server)
     }
     snapshot_attach(server->snapshot, server->registry);
     shared = (struct worker_shared){server->registry, server->exporter, server->passwords, server->logins,
-        server->denials, server->bans, server->rates};
+        server->denials, server->bans, server->rates, server->replays, &server->replay};
     for (size_t i = 0; i < server->worker_count; i++) {
         server->workers[i] = worker_new((unsigned)i, server->run, server->snapshot, &shared);
         if (server->workers[i] == NULL) {
@@ -353,16 +337,15 @@ static void finish(struct server *server)
     denials_free(server->denials);
     bans_free(server->bans);
     rates_free(server->rates);
+    replay_free(server->replays);
     for (size_t i = 0; server->redis_passwords != NULL && i < server->snapshot->config->audit.sink_count; i++)
-        if (server->redis_passwords[i] != NULL) {
-            explicit_bzero(server->redis_passwords[i], strlen(server->redis_passwords[i]));
-            free(server->redis_passwords[i]);
-        }
+        server_redis_forget(server->redis_passwords[i]);
+    server_redis_forget(server->replay_password);
     free(server->redis_passwords);
     free(server->redis);
     free(server->workers);
     snapshot_release(server->snapshot);
-    snapshot_release(server->first);
+    snapshot_release_config(server->first);
 }
 
 /* ---- the whole ---- */
@@ -371,7 +354,7 @@ int server_run(const char *path, struct snapshot *snapshot)
 {
     struct server server = {.path = path,
         .snapshot = snapshot,
-        .first = snapshot_retain(snapshot),
+        .first = snapshot_retain_config(snapshot),
         .denials = denials_new(),
         .bans = bans_new(),
         .signal_fd = -1,

@@ -15,13 +15,17 @@
 struct server {
     const char *path;          /* of mqward.yaml */
     struct snapshot *snapshot; /* in force */
-    struct snapshot *first;    /* the exporter's settings point into it */
+    struct snapshot *first;    /* its configuration alone: the exporter's settings point into it */
     struct registry *registry;
     struct password_pool *passwords;
     struct logins *logins;
     struct denials *denials;
     struct bans *bans;
     struct rates *rates;
+    struct replay_store *replays;
+    struct worker_replay replay; /* where it is shared */
+    struct exporter_redis replay_redis;
+    char *replay_password;
     struct exporter *exporter;
     struct worker **workers;
     size_t worker_count;
@@ -32,7 +36,7 @@ struct server {
 
     struct event_base *base;
     int signal_fd, wake_fd; /* wake_fd: bans have changed */
-    struct event *signal_event, *wake_event, *bans_timer;
+    struct event *signal_event, *wake_event, *bans_timer, *keys_timer;
     struct control *control; /* NULL: the configuration has none */
 };
 
@@ -42,6 +46,16 @@ void server_audit(struct server *server, struct audit_event *event);
 bool server_audit_room(const struct server *server);
 /* What is changed is in the audit before; without room for the event there is no change. */
 #define SERVER_NO_ROOM "the audit has no room for the event: nothing was changed"
+
+/* server.c: the policy is about to be in force; the replay store has to remember what it needs. */
+void server_expect_replays(struct server *server, const struct policy *policy);
+
+/* server_redis.c */
+/* Fills in how the server is reached. *password is set where there is one; server_redis_forget() wipes and
+ * frees it. -1 after an error was logged. */
+int server_redis_fill(
+    struct exporter_redis *redis, const struct config_redis_server *config, char **password);
+void server_redis_forget(char *password); /* NULL is fine */
 
 /* server_loop.c */
 /* What the loop needs; signals are blocked and from now on its own. -1 after an error was logged. */

@@ -17,8 +17,42 @@
 #include "proxy/reload.h"
 #include "proxy/server_internal.h"
 
+/* Keys that expire soon are told of so often. */
+#define KEYS_CHECK_S (24 * 3600)
 /* When the audit has no room for the end of a ban, it is tried again after so long. */
 #define BANS_RETRY_MS 100
+
+/* ---- keys ---- */
+
+static void warn_of_key(void *context, const struct keyring_entry *entry)
+{
+    char end[CLOCK_SECONDS_LENGTH + 1], detail[128];
+    struct audit_event event = {.action = AUDIT_key_expiring, .reason = REASON_key_expiring};
+
+    clock_format_seconds(entry->not_after_ms / 1000, end);
+    snprintf(detail, sizeof(detail), "key '%s' is valid until %s", entry->kid, end);
+    event.detail = view_of_string(detail);
+    LOG_EVENT(LOG_WARN, "keys", "a signature key is not valid much longer", log_string("kid", entry->kid),
+        log_string("not_after", end));
+    server_audit(context, &event);
+}
+
+/* At the start, after a reload, and once a day. */
+static void warn_of_keys(struct server *server)
+{
+    const struct timeval day = {KEYS_CHECK_S, 0};
+
+    if (server->snapshot->keys != NULL)
+        keyring_expiring(
+            server->snapshot->keys, clock_wall_us() / 1000, KEYRING_WARNING_MS, warn_of_key, server);
+    event_add(server->keys_timer, &day);
+}
+
+static void on_keys_timer(evutil_socket_t fd, short what, void *argument)
+{
+    (void)fd, (void)what;
+    warn_of_keys(argument);
+}
 
 /* ---- reload ---- */
 
@@ -31,6 +65,7 @@ static void put_in_force(struct server *server, struct snapshot *next, const cha
         .detail = view_of_string(who)};
 
     snapshot_attach(next, server->registry);
+    server_expect_replays(server, next->policy);
     snapshot_release(server->snapshot);
     server->snapshot = next;
     log_configure((enum log_level)next->config->log_level, (enum log_format)next->config->log_format, 2);
@@ -41,6 +76,7 @@ static void put_in_force(struct server *server, struct snapshot *next, const cha
         log_string("version", policy_settings(next->policy)->version), log_string("previous", previous),
         log_string("asked", who));
     free(previous);
+    warn_of_keys(server);
 }
 
 static void refuse(struct server *server, const char *who, const struct buffer *why)
@@ -185,7 +221,9 @@ int server_loop_open(struct server *server, const sigset_t *signals)
         event_new(server->base, server->signal_fd, EV_READ | EV_PERSIST, on_signal, server);
     server->wake_event = event_new(server->base, server->wake_fd, EV_READ | EV_PERSIST, on_wake, server);
     server->bans_timer = event_new(server->base, -1, 0, on_ban_ends, server);
-    if (server->signal_event == NULL || server->wake_event == NULL || server->bans_timer == NULL)
+    server->keys_timer = event_new(server->base, -1, 0, on_keys_timer, server);
+    if (server->signal_event == NULL || server->wake_event == NULL || server->bans_timer == NULL ||
+        server->keys_timer == NULL)
         memory_exhausted();
     event_add(server->signal_event, NULL);
     event_add(server->wake_event, NULL);
@@ -195,6 +233,7 @@ int server_loop_open(struct server *server, const sigset_t *signals)
 
 void server_loop(struct server *server)
 {
+    warn_of_keys(server);
     event_base_dispatch(server->base);
     control_close(server->control); /* whoever stops is not asked for anything any more */
     server->control = NULL;
@@ -202,7 +241,8 @@ void server_loop(struct server *server)
 
 void server_loop_close(struct server *server)
 {
-    struct event *events[] = {server->signal_event, server->wake_event, server->bans_timer};
+    struct event *events[] = {
+        server->signal_event, server->wake_event, server->bans_timer, server->keys_timer};
 
     control_close(server->control);
     for (size_t i = 0; i < sizeof(events) / sizeof(events[0]); i++)

@@ -20,7 +20,25 @@ static const char **names_of(
     return names;
 }
 
-struct policy_names snapshot_policy_names(const struct config *config, struct arena *arena)
+/* Without keys: they are not known. Who tests policies need not be allowed to read keys.yaml; and where it
+ * has errors, those are reported, not what the policy can't find because of them. */
+static void name_keys(
+    const struct config *config, const struct keyring *keys, struct arena *arena, struct policy_names *names)
+{
+    static const char *const none[1];
+    struct keyring_names read = {.kids = none};
+
+    if (keys != NULL)
+        keyring_names(keys, arena, &read);
+    else if (config->keys.path != NULL && !keyring_read_names(config->keys.path, arena, &read))
+        return;
+    names->keys = read.kids;
+    names->key_masters = read.masters;
+    names->key_count = read.count;
+}
+
+struct policy_names snapshot_policy_names(
+    const struct config *config, const struct keyring *keys, struct arena *arena)
 {
     struct policy_names names = {0};
 
@@ -28,15 +46,22 @@ struct policy_names snapshot_policy_names(const struct config *config, struct ar
     names.password_files =
         names_of(arena, config->password_files, config->password_file_count, &names.password_file_count);
     names.jwks = names_of(arena, config->jwks, config->jwks_count, &names.jwks_count);
+    name_keys(config, keys, arena, &names);
     return names;
 }
 
 static void load_policy(struct snapshot *snapshot, const struct config *config, struct diag_list *diag)
 {
-    const struct policy_names names = snapshot_policy_names(config, snapshot->arena);
+    const struct policy_names names = snapshot_policy_names(config, snapshot->keys, snapshot->arena);
 
     if (config->policy.path != NULL)
         snapshot->policy = policy_load(config->policy.path, &names, diag, &config->policy.place);
+}
+
+static void load_keys(struct snapshot *snapshot, const struct config *config, struct diag_list *diag)
+{
+    if (config->keys.path != NULL)
+        snapshot->keys = keyring_load(config->keys.path, diag, &config->keys.place);
 }
 
 static void load_password_files(
@@ -105,6 +130,7 @@ static void load_service(struct snapshot *snapshot, size_t index, struct diag_li
         .max_filters = (uint32_t)config->limit_filters,
         .find_jwks = find_jwks,
         .jwks_context = snapshot,
+        .keyring = snapshot->keys,
         .options = {.refuse_control_characters = config->refuse_control_characters},
     };
 }
@@ -116,9 +142,11 @@ struct snapshot *snapshot_load(const char *path, struct diag_list *diag)
     const struct config *partial = NULL;
 
     snapshot->references = 1;
+    snapshot->config_references = 1;
     snapshot->arena = arena;
     snapshot->config = config_load(path, arena, diag, &partial);
-    if (partial != NULL) { /* even beside errors: one run reports those of all files */
+    if (partial != NULL) {                  /* even beside errors: one run reports those of all files */
+        load_keys(snapshot, partial, diag); /* the policy names them */
         load_policy(snapshot, partial, diag);
         load_password_files(snapshot, partial, diag);
         load_jwks(snapshot, partial, diag);
@@ -192,15 +220,29 @@ static bool same_redis_tls(const struct config_upstream_tls *a, const struct con
            same_text(a->key.path, b->key.path) && a->verify == b->verify;
 }
 
+static bool same_redis(const struct config_redis_server *a, const struct config_redis_server *b)
+{
+    return same_text(a->address.text, b->address.text) && a->database == b->database &&
+           a->timeout_ms == b->timeout_ms && same_text(a->username, b->username) &&
+           same_text(a->password_file.path, b->password_file.path) && same_redis_tls(a->tls, b->tls);
+}
+
 static bool same_sink(const struct config_sink *a, const struct config_sink *b)
 {
     const struct config_redis *x = a->redis, *y = b->redis;
 
-    return same_text(a->name, b->name) && same_text(x->address.text, y->address.text) &&
+    return same_text(a->name, b->name) && same_redis(&x->server, &y->server) &&
            same_text(x->stream, y->stream) && same_text(x->field, y->field) &&
-           x->max_length == y->max_length && x->database == y->database && x->timeout_ms == y->timeout_ms &&
-           x->shared == y->shared && same_text(x->username, y->username) &&
-           same_text(x->password_file.path, y->password_file.path) && same_redis_tls(x->tls, y->tls);
+           x->max_length == y->max_length && x->shared == y->shared;
+}
+
+static bool same_replay(const struct config_replay *a, const struct config_replay *b)
+{
+    if (a->nonces != b->nonces || a->per_signer != b->per_signer || a->signers != b->signers)
+        return false;
+    if (a->redis == NULL || b->redis == NULL)
+        return a->redis == b->redis;
+    return same_redis(&a->redis->server, &b->redis->server) && same_text(a->redis->prefix, b->redis->prefix);
 }
 
 static bool same_audit(const struct config_audit *a, const struct config_audit *b)
@@ -226,7 +268,21 @@ const char *snapshot_fixed_difference(const struct snapshot *current, const stru
         return "control";
     if (current->config->limit_password_checks != next->config->limit_password_checks)
         return "limits.password_checks";
+    if (!same_replay(&current->config->replay, &next->config->replay))
+        return "replay";
     return same_audit(&current->config->audit, &next->config->audit) ? NULL : "audit";
+}
+
+struct snapshot *snapshot_retain_config(struct snapshot *snapshot)
+{
+    atomic_fetch_add_explicit(&snapshot->config_references, 1, memory_order_relaxed);
+    return snapshot;
+}
+
+void snapshot_release_config(struct snapshot *snapshot)
+{
+    if (atomic_fetch_sub_explicit(&snapshot->config_references, 1, memory_order_acq_rel) == 1)
+        arena_free(snapshot->arena);
 }
 
 void snapshot_release(struct snapshot *snapshot)
@@ -244,7 +300,8 @@ void snapshot_release(struct snapshot *snapshot)
     for (size_t i = 0; i < snapshot->jwks_count; i++)
         jwks_free(snapshot->jwks[i]);
     policy_release(snapshot->policy);
-    arena_free(snapshot->arena);
+    keyring_release(snapshot->keys);
+    snapshot_release_config(snapshot);
 }
 
 static const struct password_file *find_password_file(const struct snapshot *snapshot, const char *name)

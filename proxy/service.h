@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 
 #include "policy/jwks.h"
+#include "policy/keyring.h"
 #include "policy/password.h"
 #include "policy/policy.h"
 #include "proxy/config.h"
@@ -27,12 +28,14 @@ struct service {
 
 struct snapshot {
     _Atomic size_t references;
+    _Atomic size_t config_references; /* one of them for all the references above */
     struct arena *arena;
     struct config *config;
     struct policy *policy;
     struct password_file **password_files; /* as config->password_files */
     size_t password_file_count;
-    struct jwks **jwks; /* as config->jwks */
+    struct keyring *keys; /* NULL: the configuration names none */
+    struct jwks **jwks;   /* as config->jwks */
     size_t jwks_count;
     struct tls_client **upstream_tls; /* as config->upstreams; NULL where plain */
     struct service *services;         /* as config->listeners */
@@ -43,6 +46,11 @@ struct snapshot {
 struct snapshot *snapshot_load(const char *path, struct diag_list *diag);
 struct snapshot *snapshot_retain(struct snapshot *snapshot);
 void snapshot_release(struct snapshot *snapshot); /* NULL is fine */
+/* For whoever needs its configuration for longer than it is in force: policy, keys, passwords and TLS
+ * contexts are freed (secrets wiped) with the last reference, the configuration's texts stay until this one
+ * goes, too. */
+struct snapshot *snapshot_retain_config(struct snapshot *snapshot);
+void snapshot_release_config(struct snapshot *snapshot);
 /* Before the first connection: where its services count. */
 void snapshot_attach(struct snapshot *snapshot, struct registry *registry);
 /* The service of the listener with that name; NULL: it has none. */
@@ -51,8 +59,10 @@ struct service *snapshot_service(const struct snapshot *snapshot, const char *li
  * nothing. */
 const char *snapshot_fixed_difference(const struct snapshot *current, const struct snapshot *next);
 
-/* The names of mqward.yaml that its policy may refer to, in the arena. */
-struct policy_names snapshot_policy_names(const struct config *config, struct arena *arena);
+/* The names of mqward.yaml, and of the keys.yaml that it names, that its policy may refer to, in the arena.
+ * keys: what was loaded; NULL: nothing, so that keys.yaml is looked into for its names alone. */
+struct policy_names snapshot_policy_names(
+    const struct config *config, const struct keyring *keys, struct arena *arena);
 
 /* As struct session_hooks wants them. */
 uint64_t snapshot_password_tag(const struct snapshot *snapshot, const char *file, struct view name);

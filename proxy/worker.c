@@ -440,6 +440,7 @@ struct worker *worker_new(
     worker->denials = shared->denials;
     worker->bans = shared->bans;
     worker->rates = shared->rates;
+    worker->replays = shared->replays;
     worker->ring = exporter_ring(shared->exporter, index);
     pthread_mutex_init(&thread->task_lock, NULL);
     thread->last_task = &thread->first_task;
@@ -448,6 +449,10 @@ struct worker *worker_new(
     thread->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     worker->base = event_base_new();
     if (worker->base == NULL || thread->wake_fd < 0) {
+        worker_free(worker);
+        return NULL;
+    }
+    if (worker_replay_open(worker, shared->replay) != 0) {
         worker_free(worker);
         return NULL;
     }
@@ -475,6 +480,7 @@ static void *run(void *argument)
     worker->reap = NULL; /* they are in the list of all, too */
     while (worker->conns != NULL)
         conn_free(worker->conns);
+    worker_replay_flush(worker);
     event_base_loop(worker->base, EVLOOP_NONBLOCK); /* what cancelled look-ups still owe */
     exporter_wake(worker->exporter);
     return NULL;
@@ -532,6 +538,7 @@ void worker_free(struct worker *worker)
     for (size_t i = 0; i < sizeof(events) / sizeof(events[0]); i++)
         if (*events[i] != NULL)
             event_free(*events[i]);
+    worker_replay_close(worker);
     if (worker->dns != NULL)
         evdns_base_free(worker->dns, 1);
     if (worker->base != NULL)

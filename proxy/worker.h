@@ -28,7 +28,16 @@ struct bans;
 struct denials;
 struct logins;
 struct rates;
+struct replay_shared;
+struct replay_store;
 struct password_pool;
+
+/* The replay store that proxies share; of all workers. */
+struct worker_replay {
+    const struct exporter_redis *redis; /* NULL: it is not shared */
+    const char *prefix;                 /* of its keys */
+    _Atomic unsigned away;              /* workers that have lost it */
+};
 
 struct worker {
     unsigned index;
@@ -41,6 +50,10 @@ struct worker {
     struct denials *denials;
     struct bans *bans;
     struct rates *rates;
+    struct replay_store *replays;
+    struct worker_replay *replay;
+    struct replay_shared *replay_shared; /* NULL: the store is the process's own */
+    bool replay_away;                    /* it is lost: counted in replay->away */
     struct ring *ring;
     struct event_base *base;
     struct evdns_base *dns;             /* NULL where every upstream is an address */
@@ -68,6 +81,8 @@ struct worker_shared {
     struct denials *denials;
     struct bans *bans;
     struct rates *rates;
+    struct replay_store *replays;
+    struct worker_replay *replay;
 };
 
 struct worker *worker_new(
@@ -98,5 +113,12 @@ void worker_audit(struct worker *worker, const struct audit_event *event);
 bool worker_audit_room(struct worker *worker, size_t size);
 /* Has the connection freed when this turn of the loop is over. */
 void worker_reap(struct worker *worker, struct conn *conn);
+
+/* ---- worker_replay.c, for worker.c ---- */
+/* The worker's link, if the store is shared. -1 after an error was logged. */
+int worker_replay_open(struct worker *worker, struct worker_replay *replay);
+/* The loop has ended: turns it for a moment if Redis is owed something. */
+void worker_replay_flush(struct worker *worker);
+void worker_replay_close(struct worker *worker);
 
 #endif

@@ -55,6 +55,6 @@ static int run(const struct cli_command *command, const char *const *values, int
 
 const struct cli_command cli_check = {.name = "check",
     .arguments = "",
-    .summary = "check configuration, policy, certificates and passwords; all findings at once",
+    .summary = "check configuration, policy, keys, certificates and passwords; all findings at once",
     .options = options,
     .run = run};

@@ -28,9 +28,12 @@ struct cli_command {
     const struct cli_command *const *verbs; /* of a group, ended by NULL: then it has no options and no run */
 };
 
-extern const struct cli_command cli_run, cli_check, cli_reload, cli_bans, cli_reference, cli_policy;
+extern const struct cli_command cli_run, cli_check, cli_reload, cli_bans, cli_reference, cli_policy, cli_keys,
+    cli_sign, cli_verify;
 /* Verbs of cli_policy. */
 extern const struct cli_command cli_policy_test, cli_policy_explain, cli_policy_schema;
+/* Verbs of cli_keys. */
+extern const struct cli_command cli_keys_new, cli_keys_derive, cli_keys_list;
 
 /* Says what is wrong with the command line, and where help is; returns CLI_USAGE. */
 int cli_usage_error(const struct cli_command *command, const char *format, ...)

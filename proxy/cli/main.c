@@ -11,10 +11,10 @@
 #include "base/hash.h"
 #include "proxy/cli/cli.h"
 
-#define OPTIONS_MAX 16
+#define OPTIONS_MAX 24
 
-static const struct cli_command *const commands[] = {
-    &cli_run, &cli_check, &cli_reload, &cli_bans, &cli_policy, &cli_reference, NULL};
+static const struct cli_command *const commands[] = {&cli_run, &cli_check, &cli_reload, &cli_bans,
+    &cli_policy, &cli_keys, &cli_sign, &cli_verify, &cli_reference, NULL};
 #define COMMANDS_MAX 16 /* of the program, and of a group */
 
 static void print_rows(const struct cli_command *const *rows, FILE *out)

@@ -9,6 +9,7 @@
 #include "base/memory.h"
 #include "exporters/audit.h"
 #include "policy/explain.h"
+#include "policy/mps1.h"
 #include "proxy/cli/text.h"
 
 #define ATTRIBUTES_MAXIMUM 64
@@ -249,11 +250,21 @@ static bool add_client(const json_t *record, const struct policy_input *source, 
 
 /* ---- what ---- */
 
+/* A signature is that of a will, of what comes, or of what is delivered. */
+static const char *find_signed(const json_t *record)
+{
+    if (view_equal_string(text_field(record, "mqtt.packet"), "connect"))
+        return "will";
+    return view_equal_string(text_field(record, "network.direction"), "outbound") ? "receive" : "publish";
+}
+
 static const char *find_verb(const json_t *record, struct view action)
 {
     /* A check of rates is about either. */
     if (view_equal_string(action, audit_action_name(AUDIT_rate_limited)))
         return view_equal_string(text_field(record, "mqtt.packet"), "publish") ? "publish" : "connect";
+    if (view_equal_string(action, audit_action_name(AUDIT_signature_rejected)))
+        return find_signed(record);
     for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++) {
         if (view_equal_string(action, audit_action_name(verbs[i].action)))
             return verbs[i].verb;
@@ -271,6 +282,34 @@ static void add_message(const json_t *record, struct policy_event *event)
         buffer_format(&event->act, " size=%lld", (long long)json_integer_value(size));
     else
         lack(event, "the size of the payload: taken as 0");
+}
+
+/* Reasons that a policy gives to a signature of which it knows no more than who signed with which key. */
+static bool is_policys_reason(struct view reason)
+{
+    static const enum reason reasons[] = {REASON_sig_missing, REASON_sig_key_unknown, REASON_sig_identity};
+    for (size_t i = 0; i < sizeof(reasons) / sizeof(reasons[0]); i++) {
+        if (view_equal_string(reason, reason_info(reasons[i])->name))
+            return true;
+    }
+    return false;
+}
+
+/* The key and the signer that the signature named: whether it was one, no policy says. What is not a name of
+ * either was not in a signature that could be read. */
+static void add_signature(const json_t *record, struct policy_event *event)
+{
+    struct view reason = text_field(record, "event.reason");
+    struct view kid = text_field(record, "mqward.signature.kid");
+    struct view signer = text_field(record, "mqward.signature.signer");
+    if (mps1_kid_valid(kid) && mps1_sub_valid(signer))
+        buffer_format(&event->act, " signed=%.*s:%.*s", VIEW_ARGS(kid), VIEW_ARGS(signer));
+    else if (view_starts_with(reason, VIEW("sig_")) &&
+             !view_equal_string(reason, reason_info(REASON_sig_missing)->name))
+        lack(event, "the key and the signer, which could not be read: taken as not signed");
+    if (view_starts_with(reason, VIEW("sig_")) && !is_policys_reason(reason))
+        lack(event, "what a policy does not know, the signature itself (%.*s): taken as valid, fresh and new",
+            VIEW_ARGS(reason));
 }
 
 static bool add_act(const json_t *record, const char *verb, struct policy_event *event)
@@ -299,6 +338,8 @@ static bool add_act(const json_t *record, const char *verb, struct policy_event 
         buffer_format(&event->act, " qos=%lld", (long long)json_integer_value(qos));
     if (strcmp(verb, "publish") == 0 || strcmp(verb, "will") == 0)
         add_message(record, event);
+    if (strcmp(verb, "subscribe") != 0)
+        add_signature(record, event);
     return true;
 }
 

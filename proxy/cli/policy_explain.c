@@ -70,6 +70,9 @@ static void print_checks(const struct policy_explanation *explanation)
 
         printf("  %s (%s)%s: %s\n", check->info->name, check->info->location,
             check->monitor ? ", monitor" : "", check->what);
+        if (check->reason != REASON_none)
+            printf("    %s: %s, %s\n", check->monitor ? "would refuse it" : "refuses it",
+                reason_info(check->reason)->name, reason_info(check->reason)->text);
     }
 }
 
@@ -141,6 +144,7 @@ static void json_verdict(struct json *json, const struct policy_explanation *exp
     json_write_boolean(json, "refused", outcome->refused);
     policy_json_text(json, "reason", outcome->mistaken ? "other_client" : reason_info(outcome->reason)->name);
     policy_json_rule(json, "rule", outcome->rule);
+    policy_json_rule(json, "allowed_by", outcome->allowed_by);
     policy_json_rule(json, "nearest", outcome->nearest);
     if (outcome->nearest != NULL)
         policy_json_text(json, "nearest_condition", outcome->nearest_condition);
@@ -179,6 +183,8 @@ static void json_checks(struct json *json, const struct policy_explanation *expl
         policy_json_text(json, "location", check->info->location);
         json_write_boolean(json, "monitor", check->monitor);
         policy_json_text(json, "what", check->what);
+        policy_json_text(
+            json, "reason", check->reason == REASON_none ? NULL : reason_info(check->reason)->name);
         json_write_object_end(json);
     }
     json_write_array_end(json);

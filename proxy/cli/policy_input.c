@@ -12,7 +12,7 @@ void policy_input_open_config(struct policy_input *source, const char *path)
     source->config = config_load(path, source->arena, source->diag, &partial);
     if (partial == NULL || partial->policy.path == NULL)
         return;
-    const struct policy_names names = snapshot_policy_names(partial, source->arena);
+    const struct policy_names names = snapshot_policy_names(partial, NULL, source->arena);
     source->path = partial->policy.path;
     source->policy = policy_load_untested(partial->policy.path, &names, source->diag, &partial->policy.place);
 }

@@ -60,6 +60,15 @@ static void print_result(const struct policy_test_result *result)
     putchar('\n');
 }
 
+static void print_unreached(const char *before, const struct policy_rule_info *const *rules, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        print_clean(before, rules[i]->name);
+        print_clean(" (", rules[i]->location);
+        fputs(")\n", stdout);
+    }
+}
+
 static void print_report(const struct tested *tested)
 {
     const struct policy_test_report *report = tested->report;
@@ -73,15 +82,16 @@ static void print_report(const struct tested *tested)
     }
     for (size_t i = 0; i < report->count; i++)
         print_result(&report->results[i]);
-    for (size_t i = 0; i < report->unreached_count; i++) {
-        print_clean("not reached by any test: ", report->unreached[i]->name);
-        print_clean(" (", report->unreached[i]->location);
-        fputs(")\n", stdout);
-    }
+    print_unreached("not reached by any test: ", report->unreached, report->unreached_count);
+    print_unreached("refused nothing in any test: ", report->unreached_checks, report->unreached_check_count);
     print_clean("", tested->source.path);
-    printf(": %zu case%s, %zu failed; %zu of %zu rules reached\n", report->count,
-        report->count == 1 ? "" : "s", report->failed, report->rule_count - report->unreached_count,
-        report->rule_count);
+    printf(": %zu case%s, %zu failed; %zu of %zu rules reached", report->count, report->count == 1 ? "" : "s",
+        report->failed, report->rule_count - report->unreached_count, report->rule_count);
+    if (report->signature_check_count > 0)
+        printf(", %zu of %zu signature check%s",
+            report->signature_check_count - report->unreached_check_count, report->signature_check_count,
+            report->signature_check_count == 1 ? "" : "s");
+    putchar('\n');
 }
 
 /* ---- for programs ---- */
@@ -100,6 +110,7 @@ static void json_result(struct json *json, const struct policy_test_result *resu
     json_write_boolean(json, "allowed", outcome->allowed);
     policy_json_text(json, "reason", outcome->mistaken ? NULL : reason_info(outcome->reason)->name);
     policy_json_rule(json, "rule", outcome->rule);
+    policy_json_rule(json, "allowed_by", outcome->allowed_by);
     policy_json_rule(json, "would_deny", outcome->would_deny);
     policy_json_text(json, "verdict", result->verdict);
     json_write_object_end(json);
@@ -110,6 +121,7 @@ static void json_report(struct json *json, const struct policy_test_report *repo
     json_write_unsigned(json, "cases", report->count);
     json_write_unsigned(json, "failed", report->failed);
     json_write_unsigned(json, "rules", report->rule_count);
+    json_write_unsigned(json, "signature_checks", report->signature_check_count);
     json_write_array_begin(json, "results");
     for (size_t i = 0; i < report->count; i++)
         json_result(json, &report->results[i]);
@@ -117,6 +129,10 @@ static void json_report(struct json *json, const struct policy_test_report *repo
     json_write_array_begin(json, "unreached");
     for (size_t i = 0; i < report->unreached_count; i++)
         policy_json_rule(json, NULL, report->unreached[i]);
+    json_write_array_end(json);
+    json_write_array_begin(json, "unreached_checks");
+    for (size_t i = 0; i < report->unreached_check_count; i++)
+        policy_json_rule(json, NULL, report->unreached_checks[i]);
     json_write_array_end(json);
 }
 

@@ -5,6 +5,7 @@
 
 #include "base/buffer.h"
 #include "exporters/audit.h"
+#include "policy/keyring.h"
 #include "policy/policy.h"
 #include "proxy/cli/cli.h"
 #include "proxy/config.h"
@@ -17,6 +18,7 @@ static const struct {
 } topics[] = {
     {"config", config_print_reference},
     {"policy", policy_print_reference},
+    {"keys", keyring_print_reference},
     {"audit", audit_print_reference},
 };
 
@@ -26,7 +28,7 @@ static int run(const struct cli_command *command, const char *const *values, int
 
     (void)values;
     if (argc != 1)
-        return cli_usage_error(command, "one topic is needed: config, policy or audit");
+        return cli_usage_error(command, "one topic is needed: config, policy, keys or audit");
     for (size_t i = 0; i < sizeof(topics) / sizeof(topics[0]); i++)
         if (strcmp(topics[i].name, argv[0]) == 0) {
             topics[i].print(&out);
@@ -34,11 +36,12 @@ static int run(const struct cli_command *command, const char *const *values, int
             buffer_release(&out);
             return CLI_OK;
         }
-    return cli_usage_error(command, "unknown topic '%s': expected config, policy or audit", argv[0]);
+    return cli_usage_error(command, "unknown topic '%s': expected config, policy, keys or audit", argv[0]);
 }
 
 const struct cli_command cli_reference = {.name = "reference",
-    .arguments = " config|policy|audit",
-    .summary = "print the reference of mqward.yaml, of the policy, or of audit records (Markdown)",
+    .arguments = " config|policy|keys|audit",
+    .summary =
+        "print the reference of mqward.yaml, of the policy, of keys.yaml, or of audit records (Markdown)",
     .options = options,
     .run = run};

@@ -57,6 +57,8 @@ void session_free(struct session *session)
     session_subscriptions_free(&session->subscriptions);
     session_cache_free(session->publish_cache);
     session_cache_free(session->receive_cache);
+    session_marks_free(&session->marks);
+    session_waiting_free(&session->waiting);
     session_rates_free(session);
     buffer_release(&session->scratch);
     free(session);
@@ -74,6 +76,8 @@ void session_set_state(struct session *session, enum session_state state)
 
     assert(legal[session->state] & (1 << state));
     session->state = state;
+    if (state == SESSION_CLOSING)
+        session_waiting_drop(session);
 }
 
 bool session_client_ready(const struct session *session)
@@ -86,7 +90,8 @@ bool session_client_ready(const struct session *session)
         return session->has_authentication;
     case SESSION_OPEN:
         return session->from_client.made_up < SESSION_MADE_UP_HIGH &&
-               session->subscriptions.pending_count < SESSION_PENDING_HIGH;
+               session->subscriptions.pending_count < SESSION_PENDING_HIGH &&
+               session->waiting.count < SESSION_WAITING_MAX && session->waiting.bytes < SESSION_WAITING_BYTES;
     case SESSION_IDENTIFYING:
     case SESSION_CLOSING:
         break;
@@ -224,6 +229,7 @@ static enum session_verdict broker_answer(
 
     if (decode(session, frame, MQTT_FROM_SERVER, &packet, output) == SESSION_CONSUMED)
         return SESSION_CONSUMED;
+    session_signature_answered(session, packet.type, &packet.u.ack);
     return session_flow_answered(&session->from_client, &packet, output->to_client) ? SESSION_FORWARD
                                                                                     : SESSION_CONSUMED;
 }
@@ -308,17 +314,26 @@ static session_handler *const broker_handlers[16] = {
     [MQTT_AUTH] = broker_auth,
 };
 
+enum session_verdict session_client_turn(
+    struct session *session, const struct mqtt_frame *frame, struct session_output *output)
+{
+    session_handler *handler = client_handlers[frame->type];
+
+    if (handler != NULL)
+        return handler(session, frame, output);
+    return session_client_violation(
+        session, REASON_protocol_error, "MQTT-2.1.2", "a packet that only servers send", frame->type, output);
+}
+
 enum session_verdict session_client_packet(
     struct session *session, const struct mqtt_frame *frame, struct session_output *output)
 {
     assert(session->magic == SESSION_MAGIC);
     if (session->state == SESSION_OPEN) {
-        session_handler *handler = client_handlers[frame->type];
-
-        if (handler != NULL)
-            return handler(session, frame, output);
-        return session_client_violation(session, REASON_protocol_error, "MQTT-2.1.2",
-            "a packet that only servers send", frame->type, output);
+        if (!session_waiting_take(session, frame))
+            return session_client_turn(session, frame, output);
+        session_waiting_turns(session, output);
+        return SESSION_CONSUMED;
     }
     if (session->state == SESSION_NEW) {
         if (frame->type == MQTT_CONNECT)
@@ -428,6 +443,23 @@ bool session_is_open(const struct session *session)
 bool session_is_connecting(const struct session *session)
 {
     return session->state == SESSION_IDENTIFYING || session->state == SESSION_CONNECTING;
+}
+
+bool session_is_asking(const struct session *session)
+{
+    return session->waiting.first != NULL ||
+           (session->held_connect != NULL && session->held_connect->ticket != 0);
+}
+
+void session_replay_answered(
+    struct session *session, uint64_t ticket, enum replay_answer answer, struct session_output *output)
+{
+    assert(session->magic == SESSION_MAGIC);
+    if (session->state == SESSION_IDENTIFYING && session->held_connect != NULL &&
+        session->held_connect->ticket == ticket)
+        session_connect_foreseen(session, answer, output);
+    else if (session_waiting_answered(session, ticket, answer))
+        session_waiting_turns(session, output);
 }
 
 uint64_t session_keep_alive_ms(const struct session *session)

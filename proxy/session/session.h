@@ -10,6 +10,7 @@
 #include "base/reason.h"
 #include "exporters/audit.h"
 #include "policy/policy.h"
+#include "policy/signature.h"
 #include "proxy/mqtt/mqtt.h"
 
 struct session;
@@ -26,6 +27,7 @@ struct session_settings {
     /* As struct policy_credentials wants it; NULL: there are no key sets. */
     const struct jwks *(*find_jwks)(void *context, const char *name);
     void *jwks_context;
+    struct keyring *keyring; /* of the signatures that checks ask for; NULL: there are no keys */
     struct mqtt_options options;
 };
 
@@ -75,6 +77,13 @@ struct session_rates {
     uint64_t now_ns;    /* when: monotonic */
 };
 
+/* A valid signature, for the replay store. */
+struct session_replay {
+    struct replay_mark mark; /* views of the session, for the call */
+    bool sequence;           /* its nonce is a counter */
+    enum signature_store_down store_down;
+};
+
 /* What a session asks of its surroundings. context is passed through. */
 struct session_hooks {
     /* An audit event: pushed before the output of the same call is carried out. The event's views hold for
@@ -103,6 +112,16 @@ struct session_hooks {
      * all of them, or none. Never called before hold_rates(). */
     struct session_rates (*count)(
         void *context, enum session_counted counted, uint64_t checks, uint64_t bytes);
+    /* Has the message been here? True: *answer says it. False: the answer is on its way, and
+     * session_replay_answered() brings it under this ticket; the client's packets wait, in their order. */
+    bool (*replay)(
+        void *context, const struct session_replay *asked, uint64_t ticket, enum replay_answer *answer);
+    /* Is it done by now, as far as is known here? For answers that came before a packet's turn. */
+    bool (*replay_is_done)(void *context, const struct session_replay *asked);
+    /* What became of a message that was new: the broker has it (done), or it did not go on after all. */
+    void (*replay_end)(void *context, const struct session_replay *asked, bool done);
+    /* The store is one that answers later: several packets are asked about before the first has its turn. */
+    bool replays_later;
     void *context;
 };
 
@@ -155,6 +174,14 @@ enum session_verdict session_broker_packet(
 
 /* What the check that an output asked for has found; REASON_none: name and password are right. */
 void session_password_checked(struct session *session, enum reason found, struct session_output *output);
+
+/* What hooks.replay asked for is known. The packets that waited for it are carried out, up to the next that
+ * has to wait. A ticket that the session has given up is fine. */
+void session_replay_answered(
+    struct session *session, uint64_t ticket, enum replay_answer answer, struct session_output *output);
+/* Packets of the client wait for the replay store: nothing more is read of it, since its end must come after
+ * them, and no other policy is bound. */
+bool session_is_asking(const struct session *session);
 
 /* The bytes of a side are not MQTT: error is what mqtt_frame_next() said. Answers, audits and closes. */
 void session_client_malformed(

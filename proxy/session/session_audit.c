@@ -106,12 +106,59 @@ void session_event_payload(const struct session *session, struct audit_event *ev
                                                            : session->policy->audit_excerpt);
 }
 
+void session_audit_publish(const struct session *session, const struct session_publish *context,
+    enum audit_action action, enum audit_disposition disposition, int reason_code)
+{
+    struct audit_event event;
+    char nearest[SESSION_NEAREST_MAX];
+
+    session_event_begin(session, &event, action, context->verdict.reason, disposition);
+    session_event_verdict(&event, &context->verdict, nearest);
+    event.outbound = context->request.operation == POLICY_RECEIVE;
+    event.packet = VIEW("publish");
+    event.has_topic = true;
+    event.topic = context->packet.topic;
+    event.response_topic = context->response_topic;
+    event.has_qos = true;
+    event.qos = context->packet.qos;
+    event.retained = context->packet.retain;
+    event.duplicate = context->packet.dup;
+    event.packet_id = context->packet.packet_id;
+    event.has_reason_code = reason_code >= 0;
+    event.reason_code = (uint8_t)reason_code;
+    event.suppressed = context->suppressed;
+    if (context->is_signed)
+        session_event_signature(&event, &context->signature);
+    session_event_payload(session, &event, context->packet.payload);
+    session_event_emit(session, &event);
+}
+
+void session_audit_signatures(
+    const struct session *session, struct session_publish *context, enum audit_action action)
+{
+    const struct policy_verdict allowed = context->verdict;
+    const char *detail = context->signature.found.detail;
+
+    for (uint64_t rest = context->signature.monitored; rest != 0; rest &= rest - 1) {
+        size_t check = (size_t)__builtin_ctzll(rest);
+
+        context->verdict = (struct policy_verdict){.reason = context->signature.would[check].reason,
+            .rule = &policy_check(session->settings->policy, check)->info};
+        context->signature.found.detail = context->signature.would[check].detail;
+        session_audit_publish(session, context, action, AUDIT_MONITORED, -1);
+    }
+    context->signature.monitored = 0;
+    context->verdict = allowed;
+    context->signature.found.detail = detail;
+}
+
 /* What audit: {deny: none} leaves out. Refused connections and broken protocol are always told. */
 static bool is_denial(enum audit_action action)
 {
     return action == AUDIT_publish_denied || action == AUDIT_subscribe_denied ||
            action == AUDIT_delivery_filtered || action == AUDIT_will_denied ||
-           action == AUDIT_subscription_withdrawn || action == AUDIT_rate_limited;
+           action == AUDIT_subscription_withdrawn || action == AUDIT_rate_limited ||
+           action == AUDIT_signature_rejected;
 }
 
 void session_event_emit(const struct session *session, const struct audit_event *event)

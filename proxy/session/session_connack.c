@@ -83,6 +83,24 @@ static bool claim(
     return false;
 }
 
+/* So many messages may be in flight: of those that are counted, the replay store knows no more, and what is
+ * older when it is sent again could not be told from a replay. */
+static uint16_t receive_maximum(const struct session *session, const struct mqtt_properties *properties)
+{
+    uint32_t maximum = mqtt_properties_number(properties, MQTT_RECEIVE_MAXIMUM, UINT16_MAX);
+    const struct policy *policy = session->settings->policy;
+
+    for (uint64_t rest = policy_signature_checks(policy); rest != 0; rest &= rest - 1) {
+        size_t check = (size_t)__builtin_ctzll(rest);
+
+        if (maximum > REPLAY_WINDOW &&
+            policy_check(policy, check)->signature->replay == SIGNATURE_REPLAY_SEQ &&
+            policy_check_applies(policy, check, session->subject))
+            maximum = REPLAY_WINDOW;
+    }
+    return (uint16_t)maximum;
+}
+
 /* What the broker says it can do, [MQTT-3.2.2-11] and on. 3.x says nothing: every number is the protocol's
  * own. */
 static void learn_limits(struct session *session, const struct mqtt_properties *properties)
@@ -90,8 +108,7 @@ static void learn_limits(struct session *session, const struct mqtt_properties *
     session->keep_alive =
         (uint16_t)mqtt_properties_number(properties, MQTT_SERVER_KEEP_ALIVE, session->keep_alive);
     session->broker_packet_limit = mqtt_properties_number(properties, MQTT_MAXIMUM_PACKET_SIZE, UINT32_MAX);
-    session->broker_receive_maximum =
-        (uint16_t)mqtt_properties_number(properties, MQTT_RECEIVE_MAXIMUM, UINT16_MAX);
+    session->broker_receive_maximum = receive_maximum(session, properties);
     session->broker_max_qos = (uint8_t)mqtt_properties_number(properties, MQTT_MAXIMUM_QOS, 2);
     session->broker_retains = mqtt_properties_number(properties, MQTT_RETAIN_AVAILABLE, 1) != 0;
 }
@@ -102,16 +119,21 @@ static void write_connack_v5(
     struct mqtt_packet rewritten = *packet;
     const struct mqtt_properties *given = &packet->u.connack.properties;
     uint32_t limit = mqtt_properties_number(given, MQTT_MAXIMUM_PACKET_SIZE, UINT32_MAX);
+    bool lowered =
+        session->broker_receive_maximum < mqtt_properties_number(given, MQTT_RECEIVE_MAXIMUM, UINT16_MAX);
 
     if (limit > session->packet_limit)
         limit = (uint32_t)session->packet_limit;
-    mqtt_properties_copy_without(
-        &session->scratch, given, BIT(MQTT_TOPIC_ALIAS_MAXIMUM) | BIT(MQTT_MAXIMUM_PACKET_SIZE));
+    mqtt_properties_copy_without(&session->scratch, given,
+        BIT(MQTT_TOPIC_ALIAS_MAXIMUM) | BIT(MQTT_MAXIMUM_PACKET_SIZE) |
+            (lowered ? BIT(MQTT_RECEIVE_MAXIMUM) : 0));
     /* The broker knows nothing of an exchange that ended here, [MQTT-4.12.0-5]. */
     if (session->token_in == POLICY_TOKEN_AUTHENTICATION)
         mqtt_property_write_string(
             &session->scratch, MQTT_AUTHENTICATION_METHOD, session->authentication_method);
     mqtt_property_write_number(&session->scratch, MQTT_MAXIMUM_PACKET_SIZE, limit);
+    if (lowered)
+        mqtt_property_write_number(&session->scratch, MQTT_RECEIVE_MAXIMUM, session->broker_receive_maximum);
     if (session->aliases.maximum != 0)
         mqtt_property_write_number(&session->scratch, MQTT_TOPIC_ALIAS_MAXIMUM, session->aliases.maximum);
     if (session->session_expiry_limited && !mqtt_properties_has(given, MQTT_SESSION_EXPIRY_INTERVAL))
@@ -136,12 +158,14 @@ enum session_verdict session_broker_connack(
 
     assert(session->state == SESSION_CONNECTING);
     if (session->version == MQTT_V5 && is_old_refusal(frame)) {
+        session_will_answered(session, false);
         session_connect_refuse(session, REASON_unsupported_version, NULL, "by the broker", output);
         return SESSION_CONSUMED;
     }
     if (mqtt_decode(frame, MQTT_FROM_SERVER, session->version, &session->settings->options, &packet,
             &error) != MQTT_OK)
         return session_broker_violation(session, error.statement, error.text, output);
+    session_will_answered(session, connack->code == 0);
     if (connack->code != 0)
         return refused_by_broker(session, &packet, output);
     session->identified = true;

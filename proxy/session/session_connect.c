@@ -133,69 +133,6 @@ static bool claim(struct session *session, struct session_output *output)
     return false;
 }
 
-/* ---- the will is judged exactly as a publish ---- */
-
-void session_will_free(struct session_will *will)
-{
-    if (will == NULL)
-        return;
-    free((void *)(uintptr_t)will->topic.data);
-    free((void *)(uintptr_t)will->response_topic.data);
-    free(will);
-}
-
-static struct session_will *will_new(const struct mqtt_will *given)
-{
-    struct session_will *will = memory_calloc(1, sizeof(*will));
-    struct mqtt_property_value value;
-
-    will->qos = given->qos;
-    will->retain = given->retain;
-    will->size = given->payload.length;
-    will->topic = view_of(memory_copy_string(given->topic), given->topic.length);
-    if (mqtt_properties_find(&given->properties, MQTT_RESPONSE_TOPIC, &value))
-        will->response_topic = view_of(memory_copy_string(value.string), value.string.length);
-    return will;
-}
-
-bool session_judge_will(const struct session *session, const struct session_will *will,
-    struct policy_verdict *verdict, struct view *response_topic)
-{
-    const struct policy_request request = {
-        POLICY_WILL, will->topic, session->settings->dialect, will->qos, will->retain, will->size};
-
-    session_judge(session, &request, verdict);
-    if (verdict->allowed && will->response_topic.data != NULL) {
-        *response_topic = will->response_topic;
-        session_may_receive_response(session, will->response_topic, verdict);
-    }
-    return verdict->allowed && !verdict->would_be_denied;
-}
-
-static bool will_allowed(struct session *session, const struct mqtt_will *will, struct session_output *output)
-{
-    struct policy_verdict verdict;
-    struct audit_event event;
-    char nearest[SESSION_NEAREST_MAX];
-    struct view response_topic = {NULL, 0};
-
-    session->will = will_new(will);
-    if (session_judge_will(session, session->will, &verdict, &response_topic))
-        return true;
-    session_event_begin(session, &event, AUDIT_will_denied, verdict.reason,
-        verdict.allowed ? AUDIT_MONITORED : AUDIT_REJECTED);
-    session_event_verdict(&event, &verdict, nearest);
-    event.packet = VIEW("connect");
-    session_event_will(&event, session->will, response_topic);
-    session_event_payload(session, &event, will->payload);
-    session_event_emit(session, &event);
-    if (!verdict.allowed) {
-        session_connect_refuse(session, verdict.reason, verdict.rule, "will", output);
-        session_denied(session, &verdict, output);
-    }
-    return verdict.allowed;
-}
-
 /* ---- what the broker gets ---- */
 
 static uint32_t lower_of(uint64_t a, uint64_t b)
@@ -273,36 +210,54 @@ static enum mqtt_version claimed_version(const struct mqtt_frame *frame)
     return body.data[2 + name] == 5 ? MQTT_V5 : MQTT_V311;
 }
 
-/* The identity stands: the rest of what CONNECT asks for, and on to the broker. */
-static enum session_verdict connect_on(
-    struct session *session, const struct mqtt_packet *packet, struct session_output *output)
+/* CONNECT goes on, without what the broker is not to have. */
+static enum session_verdict go_on(struct session *session, const struct mqtt_packet *packet,
+    const struct session_carrier *carrier, struct session_output *output)
 {
-    const struct mqtt_connect *connect = &packet->u.connect;
     struct mqtt_packet stripped = *packet;
+    struct mqtt_will *will = &stripped.u.connect.will;
+    struct buffer properties = {0};
 
-    if (session_refuse_banned(session, output))
-        return SESSION_CONSUMED;
-    session->identified = !session_is_broker_identified(session);
-    if (session->identified && !session_rates_enter(session, output))
-        return SESSION_CONSUMED;
-    if (connect->has_will && !will_allowed(session, &connect->will, output))
-        return SESSION_CONSUMED;
-    if (!claim(session, output))
-        return SESSION_CONSUMED;
     session_set_state(session, SESSION_CONNECTING);
     output->open_broker = true;
     if (session->token_in == POLICY_TOKEN_PASSWORD) {
         /* Nobody has checked the user name beside a token, and a broker might believe it. */
         stripped.u.connect.has_username = stripped.u.connect.has_password = false;
         stripped.u.connect.username = stripped.u.connect.password = (struct view){NULL, 0};
-    } else if (session->version != MQTT_V5) {
+    } else if (session->version != MQTT_V5 && !carrier->changed)
         return SESSION_FORWARD;
+    if (carrier->changed) {
+        session_carrier_properties(carrier, &properties, &will->properties, 0);
+        will->payload = carrier->payload;
+        will->properties.raw = buffer_view(&properties);
     }
     if (session->version == MQTT_V5)
         write_connect_v5(session, &stripped, output);
     else
         mqtt_encode(&stripped, output->to_broker);
+    buffer_release(&properties);
     return SESSION_CONSUMED;
+}
+
+/* All is judged but the will's signature; checks: that ask for one. */
+static enum session_verdict connect_signed(
+    struct session *session, const struct mqtt_packet *packet, uint64_t checks, struct session_output *output)
+{
+    struct session_signature signature;
+    struct session_carrier carrier = {0};
+    enum session_verdict verdict = SESSION_CONSUMED;
+
+    if (checks != 0 &&
+        !session_will_signed(session, &packet->u.connect.will, checks, &signature, &carrier, output))
+        return SESSION_CONSUMED;
+    if (claim(session, output)) {
+        verdict = go_on(session, packet, &carrier, output);
+        if (checks != 0)
+            session_will_sent(session, &signature);
+    } else if (checks != 0)
+        session_signature_undo(session, &signature);
+    session_carrier_release(&carrier);
+    return verdict;
 }
 
 void session_held_connect_free(struct session_held_connect *held)
@@ -313,16 +268,99 @@ void session_held_connect_free(struct session_held_connect *held)
     free(held);
 }
 
+static struct session_held_connect *hold(const struct mqtt_frame *frame)
+{
+    struct session_held_connect *held = memory_calloc(1, sizeof(*held) + frame->bytes.length);
+
+    held->header_length = frame->header_length;
+    held->length = frame->bytes.length;
+    memcpy(held->bytes, frame->bytes.data, frame->bytes.length);
+    return held;
+}
+
+/* The replay store answers later: CONNECT waits. False: it has answered, or is not to be asked. */
+static bool wait_for_store(
+    struct session *session, const struct mqtt_frame *frame, const struct mqtt_will *will, uint64_t checks)
+{
+    struct session_foreseen known = {.now_ms = clock_wall_us() / 1000};
+    struct session_replay replay;
+    uint64_t ticket;
+
+    if (!session->hooks.replays_later ||
+        !session_will_foresee(session, will, checks, known.now_ms, &known.mark))
+        return false;
+    replay = session_mark_replay(&known.mark);
+    if (session_replay_ask(session, &replay, &ticket, &known.answer))
+        ticket = 0;
+    session->held_connect = hold(frame);
+    session->held_connect->ticket = ticket;
+    session->held_connect->foreseen = known;
+    session->held_connect->will_checks = checks;
+    if (session->state == SESSION_NEW)
+        session_set_state(session, SESSION_IDENTIFYING);
+    return true;
+}
+
+/* The identity stands: the rest of what CONNECT asks for, and on to the broker. */
+static enum session_verdict connect_on(struct session *session, const struct mqtt_frame *frame,
+    const struct mqtt_packet *packet, struct session_output *output)
+{
+    const struct mqtt_connect *connect = &packet->u.connect;
+    uint64_t checks = 0;
+
+    if (session_refuse_banned(session, output))
+        return SESSION_CONSUMED;
+    session->identified = !session_is_broker_identified(session);
+    if (session->identified && !session_rates_enter(session, output))
+        return SESSION_CONSUMED;
+    if (connect->has_will && !session_will_allowed(session, &connect->will, &checks, output))
+        return SESSION_CONSUMED;
+    if (checks == 0 || !wait_for_store(session, frame, &connect->will, checks))
+        return connect_signed(session, packet, checks, output);
+    if (session->held_connect->ticket == 0)
+        session_connect_foreseen(session, session->held_connect->foreseen.answer, output);
+    return SESSION_CONSUMED;
+}
+
+/* Takes the CONNECT that waited out of the session. Its bytes are those of held. */
+static struct session_held_connect *release(
+    struct session *session, struct mqtt_frame *frame, struct mqtt_packet *packet)
+{
+    struct session_held_connect *held = session->held_connect;
+    struct mqtt_error error;
+
+    session->held_connect = NULL;
+    *frame = (struct mqtt_frame){.type = MQTT_CONNECT,
+        .bytes = view_of(held->bytes, held->length),
+        .header_length = held->header_length,
+        .size = held->length};
+    if (mqtt_decode(frame, MQTT_FROM_CLIENT, 0, &session->settings->options, packet, &error) != MQTT_OK)
+        assert(false && "it was decoded before");
+    return held;
+}
+
+void session_connect_foreseen(
+    struct session *session, enum replay_answer answer, struct session_output *output)
+{
+    struct mqtt_frame frame;
+    struct mqtt_packet packet;
+    struct session_held_connect *held = release(session, &frame, &packet);
+
+    held->foreseen.answer = answer;
+    session->foreseen = &held->foreseen;
+    if (connect_signed(session, &packet, held->will_checks, output) == SESSION_FORWARD)
+        buffer_append(output->to_broker, frame.bytes);
+    session_foreseen_end(session);
+    session_held_connect_free(held);
+}
+
 static void ask_for_password(struct session *session, const struct mqtt_frame *frame,
     const struct mqtt_connect *connect, const struct policy_identification *found,
     struct session_output *output)
 {
-    struct session_held_connect *held = memory_calloc(1, sizeof(*held) + frame->bytes.length);
+    struct session_held_connect *held = hold(frame);
 
     held->found = *found;
-    held->header_length = frame->header_length;
-    held->length = frame->bytes.length;
-    memcpy(held->bytes, frame->bytes.data, frame->bytes.length);
     held->check = (struct session_password_check){.file = found->password_file,
         .name = session->username,
         .password =
@@ -335,23 +373,17 @@ static void ask_for_password(struct session *session, const struct mqtt_frame *f
 
 void session_password_checked(struct session *session, enum reason found, struct session_output *output)
 {
-    struct session_held_connect *held = session->held_connect;
+    struct session_held_connect *held;
     struct mqtt_frame frame;
     struct mqtt_packet packet;
-    struct mqtt_error error;
 
     if (session->state != SESSION_IDENTIFYING)
         return;
-    session->held_connect = NULL;
+    held = release(session, &frame, &packet);
     if (found != REASON_none)
         session->password_tag = 0; /* monitor mode may let it in, but nothing was proven */
-    frame = (struct mqtt_frame){.type = MQTT_CONNECT,
-        .bytes = view_of(held->bytes, held->length),
-        .header_length = held->header_length,
-        .size = held->length};
-    if (mqtt_decode(&frame, MQTT_FROM_CLIENT, 0, &session->settings->options, &packet, &error) == MQTT_OK &&
-        identity_stands(session, &held->found, found, output) &&
-        connect_on(session, &packet, output) == SESSION_FORWARD)
+    if (identity_stands(session, &held->found, found, output) &&
+        connect_on(session, &frame, &packet, output) == SESSION_FORWARD)
         buffer_append(output->to_broker, frame.bytes);
     session_held_connect_free(held);
 }
@@ -386,7 +418,7 @@ enum session_verdict session_client_connect(
     if (!identity_stands(session, &found, session_check_identity(session, &found), output))
         return SESSION_CONSUMED;
     if (found.result != POLICY_CHECK_PASSWORD)
-        return connect_on(session, &packet, output);
+        return connect_on(session, frame, &packet, output);
     ask_for_password(session, frame, connect, &found, output);
     return SESSION_CONSUMED;
 }

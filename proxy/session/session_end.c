@@ -90,6 +90,8 @@ void session_close(struct session *session, enum reason reason, struct session_o
     last_words(session, reason, output);
     if (session->state == SESSION_CONNECTING)
         withdraw_connect(session, reason, output);
+    if (reason == REASON_broker_unreachable)
+        session_will_answered(session, false);
     session_set_state(session, SESSION_CLOSING);
     output->close = true;
     output->reason = reason;

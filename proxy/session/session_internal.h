@@ -3,7 +3,7 @@
 #ifndef MQWARD_PROXY_SESSION_SESSION_INTERNAL_H
 #define MQWARD_PROXY_SESSION_SESSION_INTERNAL_H
 
-#include "proxy/session/session.h"
+#include "proxy/session/session_signed.h"
 
 #define SESSION_MAGIC 0x5e551011u
 
@@ -199,7 +199,7 @@ void session_withdraw(struct session *session, struct session_output *output);
 enum session_verdict session_too_many_filters(
     struct session *session, enum mqtt_type type, struct session_output *output);
 
-/* ---- decisions that hold for the same topic again (session_publish.c) ---- */
+/* ---- decisions that hold for the same topic again (session_cache.c) ---- */
 #define SESSION_CACHE_ENTRIES 8
 struct session_cache_entry {
     uint8_t *topic; /* owned copy */
@@ -214,12 +214,20 @@ struct session_cache {
     struct session_cache_entry entries[SESSION_CACHE_ENTRIES];
     uint8_t last, next;
 };
+/* What allowed the same before, within the bounds that the policy gave; NULL: ask it. */
+const struct session_cache_entry *session_cache_find(
+    struct session_cache *cache, const struct policy_request *request);
+void session_cache_add(
+    struct session_cache **cache, const struct policy_request *request, const struct policy_verdict *verdict);
 void session_cache_free(struct session_cache *cache);
 
-/* A CONNECT whose password is being checked. */
+/* A CONNECT whose password is being checked, or whose will waits for the replay store. */
 struct session_held_connect {
     struct session_password_check check;
     struct policy_identification found;
+    uint64_t ticket; /* of the replay store; 0: it is about the password */
+    struct session_foreseen foreseen;
+    uint64_t will_checks;
     size_t header_length, length;
     uint8_t bytes[];
 };
@@ -232,6 +240,8 @@ struct session_will {
     uint64_t size;
     struct view topic;          /* owned copies */
     struct view response_topic; /* data == NULL: none */
+    struct view kid, sub;       /* of the signature that stood at CONNECT; data == NULL: none did */
+    struct session_mark *mark;  /* owned; until the broker has answered */
 };
 void session_will_free(struct session_will *will); /* NULL is fine */
 
@@ -287,6 +297,10 @@ struct session {
     struct session_aliases aliases;
     struct session_subscriptions subscriptions;
     struct session_cache *publish_cache, *receive_cache;
+    struct session_marks marks;
+    struct session_waiting waiting;
+    uint64_t tickets;                     /* given out */
+    struct session_foreseen *foreseen;    /* of the packet that is being handled; NULL: nothing */
     struct session_rate_told *rates_told; /* by check; NULL: nothing was refused */
     uint64_t rates_untold;                /* checks with refused messages that the audit has not heard of */
     bool holds_rates;
@@ -357,6 +371,48 @@ void session_rates_passed(struct session *session, uint64_t checks, uint64_t now
 void session_rates_flush(struct session *session);
 void session_rates_free(struct session *session);
 
+/* ---- a PUBLISH on its way (session_publish.c, session_delivery.c) ---- */
+struct session_publish {
+    struct mqtt_publish packet;
+    struct policy_request request;
+    struct policy_verdict verdict;
+    struct view response_topic;
+    bool rewritten; /* the bytes that go on are not the ones that came: the alias ends here, or the signature
+                     */
+    uint64_t limited_by; /* bit of the check whose rate refuses it; 0: none does */
+    uint64_t limited_ns; /* when */
+    uint64_t suppressed; /* messages like it that the audit did not hear of */
+    bool is_signed;      /* checks ask for a signature: the next two are filled in */
+    struct session_signature signature;
+    struct session_carrier carrier;
+};
+/* reason_code: on the wire; below 0: none. */
+void session_audit_publish(const struct session *session, const struct session_publish *context,
+    enum audit_action action, enum audit_disposition disposition, int reason_code);
+/* What checks in monitor mode would have refused for its signature. */
+void session_audit_signatures(
+    const struct session *session, struct session_publish *context, enum audit_action action);
+
+/* ---- the will (session_will.c) ---- */
+/* Judges the will of a CONNECT but for its signature, and keeps what another policy will need. *checks: those
+ * that ask for a signature, as bits. False: denied (and answered). */
+bool session_will_allowed(
+    struct session *session, const struct mqtt_will *will, uint64_t *checks, struct session_output *output);
+/* As session_publish_foresee(). */
+bool session_will_foresee(struct session *session, const struct mqtt_will *will, uint64_t checks,
+    uint64_t now_ms, struct session_mark *mark);
+/* Judges the signature; carrier is what goes on. False: denied (and answered). */
+bool session_will_signed(struct session *session, const struct mqtt_will *will, uint64_t checks,
+    struct session_signature *signature, struct session_carrier *carrier, struct session_output *output);
+/* CONNECT goes on with it. */
+void session_will_sent(struct session *session, const struct session_signature *signature);
+/* The broker has it; or it does not, so that it may come again. Of a connection that broke before CONNACK
+ * that is not known, and neither is said. */
+void session_will_answered(struct session *session, bool accepted);
+/* Judges it by the policy and the keys that are in force now. False: the session has ended, since no packet
+ * takes a will back but DISCONNECT. */
+bool session_will_again(struct session *session, struct session_output *output);
+
 /* ---- tokens (session_token.c) ---- */
 /* What was found at CONNECT: keeps the token, for another policy or key set, and when it all ends. */
 void session_token_take(
@@ -394,6 +450,9 @@ struct policy_credentials session_credentials(const struct session *session);
 enum reason session_check_identity(const struct session *session, const struct policy_identification *found);
 /* What stands for the client's entry in the password file; see hooks.password_tag. */
 uint64_t session_password_tag(const struct session *session, const struct policy_identification *found);
+/* The replay store has answered about the will of the CONNECT that waits for it. */
+void session_connect_foreseen(
+    struct session *session, enum replay_answer answer, struct session_output *output);
 /* The verdict on a will; response_topic is the one that was denied, if any. False: denied, or would be. */
 bool session_judge_will(const struct session *session, const struct session_will *will,
     struct policy_verdict *verdict, struct view *response_topic);

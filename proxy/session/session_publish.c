@@ -1,74 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* PUBLISH, both ways: alias, policy, answer (mqtt-semantics "Publish", "Subscribe and delivery"). The hot
- * path is session_client_publish() -> remembered() -> FORWARD. */
+/* PUBLISH of a client: alias, policy, checks, answer (mqtt-semantics "Publish"). The hot path is
+ * session_client_publish() -> session_cache_find() -> FORWARD. */
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/memory.h"
 #include "proxy/session/session_internal.h"
-
-/* ---- decisions that hold again ---- */
-
-static bool entry_holds(const struct session_cache_entry *entry, const struct policy_request *request)
-{
-    return entry->length == request->topic.length && request->qos <= entry->max_qos &&
-           (!request->retain || entry->retain) && request->size <= entry->max_size && entry->topic != NULL &&
-           memcmp(entry->topic, request->topic.data, entry->length) == 0;
-}
-
-/* What allowed the same before, within the bounds that the policy gave; NULL: ask it. */
-static const struct session_cache_entry *remembered(
-    struct session_cache *cache, const struct policy_request *request)
-{
-    if (cache == NULL)
-        return NULL;
-    if (entry_holds(&cache->entries[cache->last], request))
-        return &cache->entries[cache->last];
-    for (uint8_t i = 0; i < SESSION_CACHE_ENTRIES; i++)
-        if (entry_holds(&cache->entries[i], request)) {
-            cache->last = i;
-            return &cache->entries[i];
-        }
-    return NULL;
-}
-
-/* Longer topics are rare, and an attacker's: they are decided each time. */
-#define CACHE_TOPIC_MAX 256
-
-static void remember(
-    struct session_cache **cache, const struct policy_request *request, const struct policy_verdict *verdict)
-{
-    struct session_cache_entry *entry;
-
-    if (!verdict->envelope.valid || !verdict->allowed || verdict->rule == NULL ||
-        request->topic.length > CACHE_TOPIC_MAX)
-        return;
-    if (*cache == NULL)
-        *cache = memory_calloc(1, sizeof(**cache));
-    (*cache)->last = (*cache)->next;
-    entry = &(*cache)->entries[(*cache)->next];
-    (*cache)->next = (uint8_t)(((*cache)->next + 1) % SESSION_CACHE_ENTRIES);
-    free(entry->topic);
-    *entry = (struct session_cache_entry){
-        .topic = (uint8_t *)memory_copy_string(request->topic),
-        .length = (uint32_t)request->topic.length,
-        .max_qos = verdict->envelope.max_qos,
-        .retain = verdict->envelope.retain,
-        .max_size = verdict->envelope.max_size,
-        .checks = verdict->checks,
-        .rule = verdict->rule,
-    };
-}
-
-void session_cache_free(struct session_cache *cache)
-{
-    if (cache == NULL)
-        return;
-    for (int i = 0; i < SESSION_CACHE_ENTRIES; i++)
-        free(cache->entries[i].topic);
-    free(cache);
-}
 
 /* ---- judging ---- */
 
@@ -96,46 +34,10 @@ bool session_may_receive_response(
 
 /* ---- from the client ---- */
 
-struct publish_context {
-    struct mqtt_publish packet;
-    struct policy_request request;
-    struct policy_verdict verdict;
-    struct view response_topic;
-    bool rewritten;      /* the alias ends here: the bytes that go on are not the ones that came */
-    uint64_t limited_by; /* bit of the check whose rate refuses it; 0: none does */
-    uint64_t limited_ns; /* when */
-    uint64_t suppressed; /* messages like it that the audit did not hear of */
-};
-
-static void audit_publish(const struct session *session, const struct publish_context *context,
-    enum audit_action action, enum audit_disposition disposition, int reason_code)
-{
-    struct audit_event event;
-    char nearest[SESSION_NEAREST_MAX];
-
-    session_event_begin(session, &event, action, context->verdict.reason, disposition);
-    session_event_verdict(&event, &context->verdict, nearest);
-    event.outbound = context->request.operation == POLICY_RECEIVE;
-    event.packet = VIEW("publish");
-    event.has_topic = true;
-    event.topic = context->packet.topic;
-    event.response_topic = context->response_topic;
-    event.has_qos = true;
-    event.qos = context->packet.qos;
-    event.retained = context->packet.retain;
-    event.duplicate = context->packet.dup;
-    event.packet_id = context->packet.packet_id;
-    event.has_reason_code = reason_code >= 0;
-    event.reason_code = (uint8_t)reason_code;
-    event.suppressed = context->suppressed;
-    session_event_payload(session, &event, context->packet.payload);
-    session_event_emit(session, &event);
-}
-
 /* Puts the full topic in place of an alias. False: the client broke the rules of aliases (and was answered).
  */
 static bool resolve_alias(
-    struct session *session, struct publish_context *context, struct session_output *output)
+    struct session *session, struct session_publish *context, struct session_output *output)
 {
     struct mqtt_publish *packet = &context->packet;
 
@@ -160,18 +62,21 @@ static uint8_t answer_code(uint8_t code)
 }
 
 /* Of what a rate refuses not every message gets an event. */
-static void audit_refused(struct session *session, struct publish_context *context,
+static void audit_refused(struct session *session, struct session_publish *context,
     enum audit_disposition disposition, int reason_code)
 {
+    bool by_signature = context->is_signed && context->signature.refusing != NULL;
+
     if (context->limited_by == 0)
-        audit_publish(session, context, AUDIT_publish_denied, disposition, reason_code);
+        session_audit_publish(session, context,
+            by_signature ? AUDIT_signature_rejected : AUDIT_publish_denied, disposition, reason_code);
     else if (session_rates_tell(
                  session, context->limited_by, disposition, context->limited_ns, &context->suppressed))
-        audit_publish(session, context, AUDIT_rate_limited, disposition, reason_code);
+        session_audit_publish(session, context, AUDIT_rate_limited, disposition, reason_code);
 }
 
 static void refuse_publish(
-    struct session *session, struct publish_context *context, struct session_output *output)
+    struct session *session, struct session_publish *context, struct session_output *output)
 {
     const struct mqtt_publish *packet = &context->packet;
     enum policy_deny_publish answer = session->policy->deny_publish;
@@ -192,17 +97,22 @@ static void refuse_publish(
             &session->from_client, packet->qos, packet->packet_id, code, session->version, output->to_client);
 }
 
-/* The packet without its alias and with its topic in full. False: the broker does not take it that large; no
- * fault of the client's, who knew the size of what it sent. */
+/* The packet without its alias and with its topic in full, and its signature as it goes on. False: the broker
+ * does not take it that large; no fault of the client's, who knew the size of what it sent. */
 static bool write_rewritten(
-    struct session *session, const struct publish_context *context, struct session_output *output)
+    struct session *session, const struct session_publish *context, struct session_output *output)
 {
     struct mqtt_packet packet = {
         .type = MQTT_PUBLISH, .version = session->version, .u.publish = context->packet};
     size_t before = buffer_length(output->to_broker);
 
-    mqtt_properties_copy_without(
-        &session->scratch, &context->packet.properties, UINT64_C(1) << MQTT_TOPIC_ALIAS);
+    if (context->is_signed) {
+        packet.u.publish.payload = context->carrier.payload;
+        session_carrier_properties(&context->carrier, &session->scratch, &context->packet.properties,
+            UINT64_C(1) << MQTT_TOPIC_ALIAS);
+    } else
+        mqtt_properties_copy_without(
+            &session->scratch, &context->packet.properties, UINT64_C(1) << MQTT_TOPIC_ALIAS);
     packet.u.publish.topic_alias = 0;
     packet.u.publish.properties.raw = buffer_view(&session->scratch);
     packet.u.publish.properties.present &= ~(UINT64_C(1) << MQTT_TOPIC_ALIAS);
@@ -235,8 +145,22 @@ static bool within_limits(
     return false;
 }
 
+/* What the replay store is to hear of a message that goes on: now, or with the broker's answer. */
+static void await_answer(struct session *session, const struct session_publish *context)
+{
+    const struct mqtt_publish *packet = &context->packet;
+
+    if (!context->is_signed || context->signature.replay_check == NULL)
+        return;
+    if (packet->qos == 0)
+        session_signature_done(session, &context->signature);
+    else
+        session_marks_put(&session->marks, packet->packet_id, packet->qos, &context->signature.replay,
+            context->signature.answer == REPLAY_NEW);
+}
+
 static enum session_verdict forward(
-    struct session *session, struct publish_context *context, struct session_output *output)
+    struct session *session, struct session_publish *context, struct session_output *output)
 {
     const struct mqtt_publish *packet = &context->packet;
     enum reason reason = REASON_none;
@@ -248,8 +172,11 @@ static enum session_verdict forward(
     if (reason != REASON_none) {
         context->verdict = (struct policy_verdict){.reason = reason};
         refuse_publish(session, context, output);
+        if (context->is_signed)
+            session_signature_undo(session, &context->signature);
         return SESSION_CONSUMED;
     }
+    await_answer(session, context);
     if (packet->qos > 0)
         session_flow_forwarded(
             &session->from_client, packet->qos, packet->packet_id, session->version, output->to_client);
@@ -258,7 +185,7 @@ static enum session_verdict forward(
 
 /* The policy's verdict, and what the audit is to know of it. False: refused (and answered). */
 static bool judge_publish(
-    struct session *session, struct publish_context *context, struct session_output *output)
+    struct session *session, struct session_publish *context, struct session_output *output)
 {
     struct policy_verdict *verdict = &context->verdict;
     struct mqtt_property_value value;
@@ -276,16 +203,16 @@ static bool judge_publish(
         return false;
     }
     if (verdict->would_be_denied)
-        audit_publish(session, context, AUDIT_publish_denied, AUDIT_MONITORED, -1);
+        session_audit_publish(session, context, AUDIT_publish_denied, AUDIT_MONITORED, -1);
     else if (!mqtt_properties_has(&context->packet.properties, MQTT_RESPONSE_TOPIC))
-        remember(&session->publish_cache, &context->request, verdict);
+        session_cache_add(&session->publish_cache, &context->request, verdict);
     return true;
 }
 
 /* ---- the checks ---- */
 
 static void audit_monitored_rates(
-    struct session *session, struct publish_context *context, const struct session_rates *rates)
+    struct session *session, struct session_publish *context, const struct session_rates *rates)
 {
     const struct policy_verdict allowed = context->verdict;
 
@@ -302,7 +229,7 @@ static void audit_monitored_rates(
 }
 
 /* What the rates said where that is not just yes. */
-static bool judge_rates(struct session *session, struct publish_context *context,
+static bool judge_rates(struct session *session, struct session_publish *context,
     const struct session_rates *rates, struct session_output *output)
 {
     const struct policy_check_info *check;
@@ -322,9 +249,9 @@ static bool judge_rates(struct session *session, struct publish_context *context
     return false;
 }
 
-/* An allowed message passes all checks that it has to, and is counted. False: refused (and answered). */
-static bool pass_checks(
-    struct session *session, struct publish_context *context, struct session_output *output)
+/* False: refused (and answered). */
+static bool pass_rates(
+    struct session *session, struct session_publish *context, struct session_output *output)
 {
     const struct session_rates rates = session->hooks.count(
         session->hooks.context, SESSION_MESSAGE, context->verdict.checks, context->packet.payload.length);
@@ -334,18 +261,108 @@ static bool pass_checks(
     return judge_rates(session, context, &rates, output);
 }
 
+/* A retransmission of what the broker has acknowledged: the sender gets the answer that was lost, if he does
+ * not ask for it too often. */
+static void confirm(
+    struct session *session, struct session_publish *context, uint64_t checks, struct session_output *output)
+{
+    const struct mqtt_publish *packet = &context->packet;
+    const struct policy_verdict suppressed = context->verdict;
+
+    context->verdict.checks = checks;
+    if (!pass_rates(session, context, output))
+        return;
+    context->verdict = suppressed;
+    session_audit_publish(session, context, AUDIT_signature_rejected, AUDIT_DROPPED, 0);
+    session_flow_refuse(
+        &session->from_client, packet->qos, packet->packet_id, 0, session->version, output->to_client);
+}
+
+/* What the signature of an allowed message says, and in which form the message goes on. False: it does not
+ * (and was answered). */
+static bool pass_signature(
+    struct session *session, struct session_publish *context, uint64_t checks, struct session_output *output)
+{
+    struct session_signature *signature = &context->signature;
+    const struct mqtt_publish *packet = &context->packet;
+    uint64_t all = context->verdict.checks;
+    const struct signature_message message =
+        session_signed_message(session, packet->topic, packet->payload, &packet->properties, packet->retain);
+    enum reason reason = session_signature_verify(session, SIGNATURE_INGRESS, &message, checks, signature);
+
+    context->is_signed = true;
+    if (reason == REASON_none)
+        reason = session_signature_seen(session, signature, packet->qos, packet->dup, packet->packet_id);
+    if (signature->monitored != 0)
+        session_audit_signatures(session, context, AUDIT_signature_rejected);
+    if (reason != REASON_none) {
+        context->verdict = (struct policy_verdict){.reason = reason, .rule = &signature->refusing->info};
+        if (reason == REASON_sig_dup_suppressed)
+            confirm(session, context, all, output);
+        else {
+            refuse_publish(session, context, output);
+            session_denied(session, &context->verdict, output);
+        }
+        return false;
+    }
+    session_signature_forward(signature, packet->payload, packet->retain, &context->carrier);
+    context->rewritten = context->rewritten || context->carrier.changed;
+    return true;
+}
+
+/* An allowed message passes all checks that it has to, and is counted. False: refused (and answered). */
+static bool pass_checks(
+    struct session *session, struct session_publish *context, struct session_output *output)
+{
+    uint64_t checks = context->verdict.checks & policy_signature_checks(session->settings->policy);
+
+    if (checks != 0 && !pass_signature(session, context, checks, output))
+        return false;
+    /* After the signature: who has a login but no key uses up nobody's rate. */
+    if (pass_rates(session, context, output))
+        return true;
+    if (context->is_signed) {
+        session_signature_undo(session, &context->signature);
+        session_carrier_release(&context->carrier);
+    }
+    return false;
+}
+
+/* Fills in context for the packet, its alias resolved and put in request. */
+static void begin(const struct session *session, struct session_publish *context)
+{
+    const struct mqtt_publish *packet = &context->packet;
+
+    context->limited_by = context->suppressed = 0;
+    context->response_topic = (struct view){NULL, 0};
+    context->is_signed = false;
+    context->request = (struct policy_request){POLICY_PUBLISH, packet->topic, session->settings->dialect,
+        packet->qos, packet->retain, packet->payload.length};
+}
+
+/* What was decided before; false: the policy is to be asked. */
+static bool is_known(struct session *session, struct session_publish *context)
+{
+    const struct session_cache_entry *known;
+
+    if (mqtt_properties_has(&context->packet.properties, MQTT_RESPONSE_TOPIC))
+        return false;
+    known = session_cache_find(session->publish_cache, &context->request);
+    if (known != NULL)
+        context->verdict = (struct policy_verdict){
+            .allowed = true, .reason = REASON_allowed, .rule = known->rule, .checks = known->checks};
+    return known != NULL;
+}
+
 enum session_verdict session_client_publish(
     struct session *session, const struct mqtt_frame *frame, struct session_output *output)
 {
-    struct publish_context context;
+    struct session_publish context;
     struct mqtt_error error;
     const struct mqtt_publish *packet = &context.packet;
-    const struct session_cache_entry *known = NULL;
     enum session_verdict verdict;
 
     context.rewritten = false;
-    context.limited_by = context.suppressed = 0;
-    context.response_topic = (struct view){NULL, 0};
     if (mqtt_decode_publish(frame, MQTT_FROM_CLIENT, session->version, &session->settings->options,
             &context.packet, &error) != MQTT_OK)
         return session_client_error(session, &error, MQTT_PUBLISH, output);
@@ -353,76 +370,73 @@ enum session_verdict session_client_publish(
         return SESSION_CONSUMED;
     if (!within_limits(session, packet, output))
         return SESSION_CONSUMED;
-    context.request = (struct policy_request){POLICY_PUBLISH, packet->topic, session->settings->dialect,
-        packet->qos, packet->retain, packet->payload.length};
-    if (!mqtt_properties_has(&packet->properties, MQTT_RESPONSE_TOPIC))
-        known = remembered(session->publish_cache, &context.request);
-    if (known == NULL) {
-        if (!judge_publish(session, &context, output))
-            return SESSION_CONSUMED;
-    } else
-        context.verdict = (struct policy_verdict){
-            .allowed = true, .reason = REASON_allowed, .rule = known->rule, .checks = known->checks};
+    begin(session, &context);
+    if (!is_known(session, &context) && !judge_publish(session, &context, output))
+        return SESSION_CONSUMED;
     if (context.verdict.checks != 0 && !pass_checks(session, &context, output))
         return SESSION_CONSUMED;
     verdict = forward(session, &context, output);
     if (context.verdict.allowed && !context.verdict.would_be_denied && session_sample(session))
-        audit_publish(session, &context, AUDIT_publish_allowed,
+        session_audit_publish(session, &context, AUDIT_publish_allowed,
             context.rewritten ? AUDIT_REWRITTEN : AUDIT_FORWARDED, -1);
+    if (context.is_signed)
+        session_carrier_release(&context.carrier);
     return verdict;
 }
 
-/* ---- from the broker: delivery is always checked ---- */
+/* ---- what is asked ahead ---- */
 
-/* Acknowledged in the client's stead, so that the broker's window does not stall. */
-static void filter_delivery(
-    struct session *session, struct publish_context *context, struct session_output *output)
+/* False: what the alias stands for is not known before its turn, or never. */
+static bool peek_alias(const struct session *session, struct mqtt_publish *packet, bool first)
 {
-    const struct mqtt_publish *packet = &context->packet;
-
-    audit_publish(session, context, AUDIT_delivery_filtered, AUDIT_DROPPED, -1);
-    if (packet->qos > 0)
-        session_flow_refuse(
-            &session->from_broker, packet->qos, packet->packet_id, 0, session->version, output->to_broker);
+    if (packet->topic.length != 0)
+        return true;
+    return first && session_alias_get(&session->aliases, packet->topic_alias, &packet->topic);
 }
 
-enum session_verdict session_broker_publish(
-    struct session *session, const struct mqtt_frame *frame, struct session_output *output)
+/* Would the policy let it go on to its checks? */
+static bool would_pass(struct session *session, struct session_publish *context)
 {
-    struct publish_context context;
-    struct mqtt_error error;
-    const struct mqtt_publish *packet = &context.packet;
+    struct mqtt_property_value value;
 
-    context.rewritten = false;
-    context.limited_by = context.suppressed = 0;
-    context.response_topic = (struct view){NULL, 0};
-    if (mqtt_decode_publish(frame, MQTT_FROM_SERVER, session->version, &session->settings->options,
-            &context.packet, &error) != MQTT_OK)
-        return session_broker_violation(session, error.statement, error.text, output);
-    if (mqtt_properties_has(&packet->properties, MQTT_TOPIC_ALIAS))
-        return session_broker_violation(
-            session, "MQTT-3.1.2-26", "a topic alias although none was permitted", output);
-    context.request = (struct policy_request){POLICY_RECEIVE, packet->topic, session->settings->dialect,
-        packet->qos, packet->retain, packet->payload.length};
-    if (frame->bytes.length > session->client_packet_limit) {
-        /* [MQTT-3.1.2-25]: thrown away, as if it had been delivered */
-        context.verdict = (struct policy_verdict){.reason = REASON_packet_too_large};
-        filter_delivery(session, &context, output);
-        return SESSION_CONSUMED;
+    if (is_known(session, context))
+        return true;
+    session_judge(session, &context->request, &context->verdict);
+    if (context->verdict.allowed &&
+        mqtt_properties_find(&context->packet.properties, MQTT_RESPONSE_TOPIC, &value)) {
+        uint64_t checks = context->verdict.checks;
+
+        session_may_receive_response(session, value.string, &context->verdict);
+        context->verdict.checks = checks;
     }
-    if (remembered(session->receive_cache, &context.request) == NULL) {
-        session_judge(session, &context.request, &context.verdict);
-        if (!context.verdict.allowed) {
-            filter_delivery(session, &context, output);
-            return SESSION_CONSUMED;
-        }
-        if (context.verdict.would_be_denied)
-            audit_publish(session, &context, AUDIT_delivery_filtered, AUDIT_MONITORED, -1);
-        else
-            remember(&session->receive_cache, &context.request, &context.verdict);
-    }
-    if (packet->qos > 0)
-        session_flow_forwarded(
-            &session->from_broker, packet->qos, packet->packet_id, session->version, output->to_broker);
-    return SESSION_FORWARD;
+    return context->verdict.allowed;
+}
+
+bool session_publish_foresee(struct session *session, const struct mqtt_frame *frame, bool first,
+    uint64_t now_ms, struct session_mark *mark)
+{
+    struct session_foreseen at = {.now_ms = now_ms};
+    struct session_publish context;
+    struct signature_message message;
+    struct mqtt_error error;
+    enum reason reason;
+
+    if (mqtt_decode_publish(frame, MQTT_FROM_CLIENT, session->version, &session->settings->options,
+            &context.packet, &error) != MQTT_OK ||
+        !peek_alias(session, &context.packet, first))
+        return false;
+    begin(session, &context);
+    if (!would_pass(session, &context))
+        return false;
+    message = session_signed_message(session, context.packet.topic, context.packet.payload,
+        &context.packet.properties, context.packet.retain);
+    session->foreseen = &at;
+    reason = session_signature_verify(session, SIGNATURE_INGRESS, &message,
+        context.verdict.checks & policy_signature_checks(session->settings->policy), &context.signature);
+    session->foreseen = NULL;
+    if (reason != REASON_none || context.signature.replay_check == NULL)
+        return false;
+    context.signature.replay.mark.again = context.packet.dup && context.packet.qos > 0;
+    session_mark_take(mark, &context.signature.replay);
+    return true;
 }

@@ -107,28 +107,6 @@ static bool claim_again(
     return reason == REASON_none;
 }
 
-/* ---- the will ---- */
-
-/* No packet takes a will back but DISCONNECT. */
-static bool judge_will_again(struct session *session, struct session_output *output)
-{
-    struct policy_verdict verdict;
-    struct audit_event event;
-    char nearest[SESSION_NEAREST_MAX];
-    struct view response_topic = {NULL, 0};
-
-    if (session->will == NULL || session_judge_will(session, session->will, &verdict, &response_topic))
-        return true;
-    session_event_begin(
-        session, &event, AUDIT_will_denied, verdict.reason, verdict.allowed ? AUDIT_MONITORED : AUDIT_CLOSED);
-    session_event_verdict(&event, &verdict, nearest);
-    session_event_will(&event, session->will, response_topic);
-    session_event_emit(session, &event);
-    if (!verdict.allowed)
-        session_evict(session, verdict.reason, output);
-    return verdict.allowed;
-}
-
 /* ---- the whole ---- */
 
 static void forget_decisions(struct session *session)
@@ -157,7 +135,7 @@ void session_rebind(
     forget_decisions(session);
     if (identify_again(session, output)) {
         session_rates_hold(session, session->subject);
-        if (claim_again(session, before, output) && judge_will_again(session, output))
+        if (claim_again(session, before, output) && session_will_again(session, output))
             session_withdraw(session, output);
     }
     /* it says why something happened, and does so once */

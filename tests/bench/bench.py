@@ -19,6 +19,7 @@ import time
 import decisions
 import micro
 import peers
+import signatures
 from processes import LOOPBACK, BenchError, Process, Sink, cpu_nanoseconds, free_port
 
 # name: options of the load generator
@@ -82,6 +83,7 @@ def parse_arguments():
     add("--json", metavar="FILE", help="write every measurement to FILE")
     add("--micro", action="store_true", help="run the micro-benchmarks instead")
     add("--decisions", action="store_true", help="instead: what decisions cost, by rules and groups")
+    add("--signatures", action="store_true", help="instead: what a verified message costs, by OpenSSL's HMAC of it")
     return parser.parse_args()
 
 
@@ -235,6 +237,8 @@ def main():
             micro.run(options.build)
         elif options.decisions:
             decisions.run(options.build)
+        elif options.signatures:
+            signatures.run(options.build)
         else:
             run(options, choose_rows(options))
     except BenchError as error:

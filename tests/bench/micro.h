@@ -21,5 +21,7 @@ struct micro_subject {
  * decisions for each policy file; micro_decisions.c the cases of each policy file. Returns how many; prints
  * why and exits if a policy can't be loaded. */
 size_t micro_subjects(struct micro_subject *subjects, size_t max, char *const *policies, size_t policy_count);
+/* Its part for signature keys. */
+size_t micro_keys(struct micro_subject *subjects, size_t max);
 
 #endif

@@ -137,7 +137,7 @@ static struct policy *make_policy(const struct checks_case *row)
         "version: 1\npolicy: p\nidentity:\n  - anonymous: {id: anyone}\n"
         "rules:\n  - {rule: all, who: everyone, allow: publish, topics: [dt/#, other/#]}\n%s",
         row->checks);
-    const struct diag_source source = {"policy.yaml", view_of_string(text)};
+    const struct diag_source source = {.path = "policy.yaml", .text = view_of_string(text)};
     struct policy *policy = policy_compile(&source, NULL, diag);
 
     if (policy == NULL) {

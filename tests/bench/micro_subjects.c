@@ -179,6 +179,7 @@ size_t micro_subjects(struct micro_subject *subjects, size_t max, char *const *p
             "frame + decode, 5.0", run_decode, NULL, destroy_stream, new_stream(WIRE_V5), 10000});
     add(subjects, &used, max,
         (struct micro_subject){"ring push, 600 bytes", run_push, rest_ring, destroy_ring, ring, 1000});
+    used += micro_keys(subjects + used, max - used);
     for (size_t i = 0; i < policy_count; i++) {
         struct policy *policy = load_policy(policies[i]);
         const char *slash = strrchr(policies[i], '/');

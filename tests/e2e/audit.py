@@ -10,7 +10,8 @@ FIELDS = {
     "code": "event.code", "user": "user.name", "client_id": "mqtt.client_id", "topic": "mqtt.topic", "qos": "mqtt.qos",
     "retained": "mqtt.retained", "version": "mqtt.version", "packet": "mqtt.packet", "reason_code": "mqtt.reason_code",
     "statement": "mqtt.statement", "message_id": "mqtt.message_id", "rule": "rule.name", "line": "mqward.rule_line",
-    "disposition": "mqward.disposition", "ip": "source.ip",
+    "disposition": "mqward.disposition", "ip": "source.ip", "kid": "mqward.signature.kid",
+    "signer": "mqward.signature.signer",
 }
 
 

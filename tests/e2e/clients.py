@@ -53,8 +53,8 @@ class Paho:
         granted = self.acknowledged.get(timeout=TIMEOUT)
         return [getattr(item, "value", item) for item in granted]
 
-    def publish(self, topic, payload=b"", qos=0, retain=False):
-        info = self.client.publish(topic, payload, qos, retain)
+    def publish(self, topic, payload=b"", qos=0, retain=False, properties=None):
+        info = self.client.publish(topic, payload, qos, retain, properties)
         info.wait_for_publish(TIMEOUT)
         assert info.is_published(), f"PUBLISH {topic} was not acknowledged"
 

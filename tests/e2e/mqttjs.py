@@ -48,15 +48,17 @@ class MqttJsProcess:
 
 
 class MqttJs:
-    """tls: None, or paths: {"ca": of the server, "cert": of the client, "key": of the client}."""
+    """tls: None, or paths: {"ca": of the server, "cert": of the client, "key": of the client}; login: a pair."""
 
-    def __init__(self, process, version, client_id, port, tls=None, clean=True, will=None):
+    def __init__(self, process, version, client_id, port, tls=None, clean=True, will=None, login=None):
         self.process, self.name = process, f"{client_id}@{port}"
         self.messages = process.messages[self.name] = queue.Queue()
         self.dropped = False
         options = {"port": port, "clientId": client_id, "clean": clean, "protocolVersion": version,
                    "protocolId": "MQIsdp" if version == raw.V31 else "MQTT", "protocol": "mqtts" if tls else "mqtt",
                    **(tls or {})}
+        if login:
+            options["username"], options["password"] = login
         if will:
             topic, payload, qos, retain = will
             options["will"] = {"topic": topic, "payload": _text(payload), "qos": qos, "retain": retain}
@@ -72,9 +74,10 @@ class MqttJs:
     def subscribe(self, name, qos=0):
         return self.process.act("subscribe", self.name, topic=name, qos=qos)
 
-    def publish(self, topic, payload=b"", qos=0, retain=False):
+    def publish(self, topic, payload=b"", qos=0, retain=False, properties=None):
+        """properties: of 5.0, as MQTT.js names them."""
         self.process.act("publish", self.name, topic=topic, payload=_text(payload),
-                         options={"qos": qos, "retain": retain})
+                         options={"qos": qos, "retain": retain, **({"properties": properties} if properties else {})})
 
     def message(self, timeout=TIMEOUT):
         message = self.messages.get(timeout=timeout)

@@ -154,11 +154,12 @@ class Mqward(Process):
             assert status == 0, f"mqward ended with {status} on SIGTERM:\n{self.output()[-4000:]}"
 
 
-def run_cli(*arguments, folder, timeout=60):
-    """mqward with these arguments, to its end: CompletedProcess with text output."""
+def run_cli(*arguments, folder, timeout=60, standard_input=b"", text=True):
+    """mqward with these arguments, to its end: CompletedProcess with its output as text, or as bytes."""
     result = subprocess.run([binary(), *arguments], cwd=folder, env=sanitizer_environment(str(folder)), timeout=timeout,
-                            stdin=subprocess.DEVNULL, capture_output=True, check=False)
-    result.stdout, result.stderr = result.stdout.decode(errors="replace"), result.stderr.decode(errors="replace")
+                            input=standard_input, capture_output=True, check=False)
+    if text:
+        result.stdout, result.stderr = result.stdout.decode(errors="replace"), result.stderr.decode(errors="replace")
     for name in os.listdir(folder):
         if name.startswith("sanitizer."):
             with open(os.path.join(folder, name), encoding="utf-8", errors="replace") as file:

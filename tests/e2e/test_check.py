@@ -88,7 +88,7 @@ BAD = {
     "proxy protocol": ("    tls:\n", "    proxy_protocol: true\n    tls:\n", "mqward.yaml", "not supported"),
     "a missing policy": ("policy: policy.yaml", "policy: polici.yaml", "mqward.yaml", "polici.yaml"),
     "a token source without its keys": ("  - anonymous: {id: anonymous}", "  - jwt: {in: password}", "policy.yaml", "'jwks'"),
-    "a signature check": ("audit:\n  directory", None, "policy.yaml", "not supported"),
+    "a YARA check": ("audit:\n  directory", None, "policy.yaml", "not supported"),
     "an unknown group": ("who: everyone", "who: operatros", "policy.yaml", "operatros"),
     "a bad filter": ('topics: ["a/#"]', 'topics: ["a#"]', "policy.yaml", "a#"),
     "a second wildcard level": ('topics: ["a/#"]', 'topics: ["a/#/b"]', "policy.yaml", "#"),
@@ -103,7 +103,7 @@ BAD = {
 def test_an_error_has_file_line_caret_and_advice(folder, name):
     old, new, file, wanted = BAD[name]
     if new is None:
-        folder.policy += "checks:\n  - check: signed\n    topics: [a/#]\n    signature: {keys: [k]}\n"
+        folder.policy += "checks:\n  - check: malware\n    topics: [a/#]\n    yara: {rules: [iot]}\n"
     else:
         folder.replace(old, new)
     result = folder.run()
@@ -115,7 +115,7 @@ def test_an_error_has_file_line_caret_and_advice(folder, name):
     assert folder.run("run").returncode == 1, "run accepts what check refuses"
 
 
-@pytest.mark.parametrize("check", ("signature: {keys: [k]}", "yara: {rules: [iot]}"), ids=("signature", "yara"))
+@pytest.mark.parametrize("check", ("yara: {rules: [iot]}",), ids=("yara",))
 def test_what_belongs_to_later_versions_is_refused_not_ignored(folder, check):
     folder.policy += f"checks:\n  - check: later\n    topics: [a/#]\n    {check}\n"
     result = folder.run()

@@ -11,7 +11,9 @@ import xml.etree.ElementTree
 import pytest
 
 from servers import binary, run_cli
+from signatures import EVA, PLC7, PLC8, REFUSED, events, publish, signed, signed_world, user
 from test_check import Folder
+from test_keys import Keys
 
 POLICIES = os.path.join(os.path.dirname(__file__), "..", "policies")
 # A policy with one test that passes, one that fails, and a rule that no test reaches.
@@ -36,6 +38,13 @@ def policies(tmp_path):
     """A folder with plant.yaml, the policy of a plant with its tests, and failing.yaml."""
     shutil.copy(os.path.join(POLICIES, "good", "tests.yaml"), tmp_path / "plant.yaml")
     (tmp_path / "failing.yaml").write_text(FAILING)
+    return tmp_path
+
+
+@pytest.fixture
+def signatures(tmp_path):
+    """A folder with plant.yaml, a policy with each kind of check of signatures, and its tests."""
+    shutil.copy(os.path.join(POLICIES, "good", "signatures.yaml"), tmp_path / "plant.yaml")
     return tmp_path
 
 
@@ -264,6 +273,95 @@ def test_errors_in_the_words_have_their_place(policies):
         "  hint: qos=0, qos=1 or qos=2\n")
 
 
+# ---- signatures ----
+
+def test_a_check_that_refuses_no_case_is_told(signatures):
+    lines = run(signatures, "test", "plant.yaml").stdout.splitlines()
+    assert "ok      as cert plc-7 site=a: publish dt/a/t: denied by signed-telemetry (plant.yaml:25): sig_missing" in lines
+    assert ("ok      as cert plc-7 site=a: publish free/x: allowed by telemetry (plant.yaml:12), "
+            "would be denied by on-trial (plant.yaml:49): sig_missing") in lines
+    assert lines[-1] == "plant.yaml: 34 cases, 0 failed; 3 of 3 rules reached, 6 of 6 signature checks"
+    text = (signatures / "plant.yaml").read_text()
+    text = text.replace("      - receive dt/a/checked/t signed=ops-1 by delivered\n", "")
+    (signatures / "plant.yaml").write_text(text)
+    lines = run(signatures, "test", "plant.yaml").stdout.splitlines()
+    assert lines[-2] == "refused nothing in any test: delivered (plant.yaml:54)"
+    assert lines[-1] == "plant.yaml: 33 cases, 0 failed; 3 of 3 rules reached, 5 of 6 signature checks"
+    policy, = json.loads(run(signatures, "test", "--json", "plant.yaml").stdout)["policies"]
+    assert policy["signature_checks"] == 6
+    assert policy["unreached_checks"] == [{"name": "delivered", "location": "plant.yaml:54"}]
+    denied = next(result for result in policy["results"] if result["act"] == "publish dt/a/t")
+    assert (denied["reason"], denied["rule"]["name"], denied["allowed_by"]["name"]) == (
+        "sig_missing", "signed-telemetry", "telemetry")
+
+
+def explain_plant(folder, words, *options):
+    return run(folder, "explain", "-p", "plant.yaml", *options, "as", *words.split()).stdout
+
+
+def test_an_explanation_has_what_a_check_demands_and_why_it_refuses(signatures):
+    output = explain_plant(signatures, "cert plc-7 site=a publish dt/a/t signed=m25a:plc-8")
+    assert ("verdict   denied by signed-telemetry (plant.yaml:25): sig_identity\n"
+            "          the signer is neither the client nor somebody whom it may relay\n"
+            "rules: decided\n"
+            "  allow telemetry (plant.yaml:12)\n") in output
+    assert output.endswith(
+        "checks: what it is to pass, too\n"
+        "  signed-telemetry (plant.yaml:25): signature: {keys: [m25a], max_age: 1d, skew: 2m, replay: seq, "
+        "store_down: local, forward: strip, relay: {gateways: [plc-*, pump:*], devices: [twin]}}\n"
+        "    refuses it: sig_identity, the signer is neither the client nor somebody whom it may relay\n")
+    output = explain_plant(signatures, "cert plc-7 site=a publish free/x")
+    assert "    would refuse it: sig_missing, the payload has no signature\n" in output
+    output = explain_plant(signatures, "cert plc-7 site=a publish dt/a/t signed=m25a")
+    assert "verdict   allowed by telemetry (plant.yaml:12)\n" in output
+    assert "refuse it" not in output and "refuses" not in output
+
+
+def test_an_explanation_of_a_signature_as_json(signatures):
+    explained = json.loads(explain_plant(signatures, "password eva receive st/a/plc-7", "--json"))
+    assert explained["verdict"]["reason"] == "sig_missing"
+    assert explained["verdict"]["rule"]["name"] == "signed-status"
+    assert explained["verdict"]["allowed_by"]["name"] == "operate"
+    assert [(check["name"], check["reason"]) for check in explained["checks"]] == [("signed-status", "sig_missing")]
+    explained = json.loads(explain_plant(signatures, "password eva receive st/a/plc-7 signed=m25a:plc-7", "--json"))
+    assert (explained["verdict"]["allowed"], explained["verdict"]["allowed_by"]) == (True, None)
+    assert [check["reason"] for check in explained["checks"]] == [None]
+
+
+RECEIVER_KEY = """\
+checks:
+  - check: signed
+    topics: [a/#]
+    signature: {keys: [m25a, ops-1], forward: resign, receiver_key: KID}
+"""
+
+
+@pytest.mark.parametrize("kid, finding", (
+    ("m25a", None),
+    ("ops-1", "69: error: 'ops-1' is no master in keys.yaml"),
+    ("m25b", "69: error: no key has the kid 'm25b' in keys.yaml"),
+))
+def test_receivers_get_keys_of_a_master_of_the_configuration(folder, kid, finding):
+    Keys(folder.path).add("m25a").add("ops-1", ", sub: eva", kind="static").write()
+    folder.configuration += "keys: keys.yaml\n"
+    folder.policy += RECEIVER_KEY.replace("KID", kid)
+    path = os.path.join(folder.path, "mqward.yaml")
+    checked = folder.run()
+    tested = run(folder.path, "test", "-c", path, status=finding is not None)
+    for result in (checked, tested):
+        assert (result.returncode, finding is None or finding in result.stderr) == (finding is not None, True)
+    # Alone, a policy may name what it likes.
+    run(folder.path, "test", "policy.yaml")
+
+
+def test_a_configuration_without_keys_says_so(folder):
+    folder.policy += RECEIVER_KEY.replace("KID", "m25a")
+    result = folder.run()
+    assert result.returncode == 1
+    assert "no key has the kid 'm25a' in keys.yaml" in result.stderr
+    assert "hint: mqward.yaml names the file of keys with 'keys: keys.yaml'" in result.stderr
+
+
 # ---- from audit records ----
 
 RECORD = {
@@ -381,6 +479,55 @@ def test_what_a_rate_refused_is_an_act(policies, packet, act):
     assert f"act       {act}\n" in explain_record(policies, record, "site=a").stdout
 
 
+def signature_record(reason, kid="m25a", signer="plc-8", **changes):
+    signature = {"kid": kid, "signer": signer} if kid else {}
+    changes = {"event__action": "mqtt-signature-rejected", "mqtt__topic": "dt/a/t", "mqtt__packet": "publish",
+               "tls__client__subject": "CN=plc-7,OU=a", **changes}
+    record = json.loads(changed(event__reason=reason, **changes))
+    record["rule"] = {"id": "signed-telemetry"}
+    record["mqward"].update(rule_line="policy.yaml:25", signature=signature)
+    return json.dumps(record)
+
+
+def test_a_rejected_signature_is_explained(signatures):
+    lines = explain_record(signatures, signature_record("sig_identity")).stdout.splitlines()
+    assert lines[:3] == ["record    mqtt-signature-rejected, sig_identity, signed-telemetry (policy.yaml:25)",
+                         "as        cert plc-7 client_id=plc-7 address=10.20.1.5 attrs.site=a",
+                         "act       publish dt/a/t qos=2 retain=false size=12 signed=m25a:plc-8"]
+    assert "verdict   denied by signed-telemetry (plant.yaml:25): sig_identity" in lines
+    assert not any(line.startswith("lacks") for line in lines)
+    lines = explain_record(signatures, signature_record("sig_missing", kid=None)).stdout.splitlines()
+    assert lines[2] == "act       publish dt/a/t qos=2 retain=false size=12"
+    assert "verdict   denied by signed-telemetry (plant.yaml:25): sig_missing" in lines
+    assert not any(line.startswith("lacks") for line in lines)
+
+
+@pytest.mark.parametrize("reason, kid, act, lacks", (
+    ("sig_replay", "m25a", " signed=m25a:plc-7",
+     ["what a policy does not know, the signature itself (sig_replay): taken as valid, fresh and new"]),
+    ("sig_malformed", None, "",
+     ["the key and the signer, which could not be read: taken as not signed",
+      "what a policy does not know, the signature itself (sig_malformed): taken as valid, fresh and new"]),
+    ("sig_invalid", "a b\n", "",
+     ["the key and the signer, which could not be read: taken as not signed",
+      "what a policy does not know, the signature itself (sig_invalid): taken as valid, fresh and new"]),
+))
+def test_what_a_policy_does_not_know_of_a_signature_is_said(signatures, reason, kid, act, lacks):
+    record = signature_record(reason, kid=kid, signer="plc-7")
+    lines = explain_record(signatures, record).stdout.splitlines()
+    assert [line[10:] for line in lines if line.startswith("lacks")] == lacks
+    assert f"act       publish dt/a/t qos=2 retain=false size=12{act}" in lines
+
+
+@pytest.mark.parametrize("changes, act", (
+    ({"mqtt__packet": "connect"}, "will dt/a/t qos=2 retain=false size=12 signed=m25a:plc-8"),
+    ({"network": {"direction": "inbound"}}, "publish dt/a/t qos=2 retain=false size=12 signed=m25a:plc-8"),
+    ({"network": {"direction": "outbound"}}, "receive dt/a/t signed=m25a:plc-8"),
+))
+def test_a_rejected_signature_is_of_a_will_a_publish_or_a_delivery(signatures, changes, act):
+    assert f"act       {act}\n" in explain_record(signatures, signature_record("sig_identity", **changes)).stdout
+
+
 def test_a_denied_response_topic_is_about_receiving_it(policies):
     record = changed(event__reason="response_topic_denied", mqtt__response_topic="rsp/x")
     assert "act       receive rsp/x\n" in explain_record(policies, record, "site=a").stdout
@@ -431,6 +578,43 @@ def test_a_record_of_the_audit_trail_is_explained(make_world, tmp_path):
     for text in (*journal, *stream):
         (tmp_path / "record.json").write_text(text)
         assert run(tmp_path, "explain", "-c", path, "--event", "record.json").stdout.splitlines() == lines
+
+
+def test_records_of_rejected_signatures_are_explained(make_world, tmp_path):
+    """As the running proxy writes them: what a policy knows of a signature is in the record."""
+    world = signed_world(make_world, signed(), signed("at: receive", name="delivered", topics="end/#"))
+    client, reader = user(world), user(world, "eva")
+    reader.subscribe("end/#")
+    path = os.path.join(world.proxy.folder, "mqward.yaml")
+
+    def explained(reason, **fields):
+        (tmp_path / "record.json").write_text(json.dumps(events(world, reason, **fields)[0]))
+        return run(tmp_path, "explain", "-c", path, "--event", "record.json").stdout.splitlines()
+
+    place = f"signed ({world.line('check: signed')})"
+    publish(client, PLC8.sign("dt/x", b"12345"), code=REFUSED)
+    lines = explained("sig_identity")
+    assert lines[0] == f"record    mqtt-signature-rejected, sig_identity, {place}"
+    act = re.compile(r"act       publish dt/x qos=1 retain=false size=\d+ signed=m25a:plc-8")
+    assert any(act.fullmatch(line) for line in lines)
+    assert f"verdict   denied by {place}: sig_identity" in lines
+    assert not any(line.startswith("lacks") for line in lines)
+
+    client.publish("dt/x", b"12345", 1, REFUSED)
+    lines = explained("sig_missing")
+    assert "act       publish dt/x qos=1 retain=false size=5" in lines
+    assert f"verdict   denied by {place}: sig_missing" in lines
+
+    publish(client, PLC7.sign("dt/x", b"forged", key=bytes(32)), code=REFUSED)
+    lines = explained("sig_invalid")
+    assert ("lacks     what a policy does not know, the signature itself (sig_invalid): "
+            "taken as valid, fresh and new") in lines
+    assert any(line.startswith("verdict   allowed by all") for line in lines)
+
+    publish(client, EVA.sign("end/x", b"12345"))
+    lines = explained("sig_key_unknown", action="mqtt-delivery-filtered")
+    assert "act       receive end/x signed=ops-1:eva" in lines
+    assert f"verdict   denied by delivered ({world.line('check: delivered')}): sig_key_unknown" in lines
 
 
 # ---- the command line ----

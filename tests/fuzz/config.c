@@ -9,6 +9,11 @@
 
 #include "proxy/config.h"
 
+static void check_redis(const struct config_redis_server *server)
+{
+    assert((server->address.host == NULL) == (server->address.unix_path != NULL));
+}
+
 static void check_config(const struct config *config)
 {
     assert(config->policy.path != NULL && config->audit.directory.path != NULL);
@@ -24,7 +29,11 @@ static void check_config(const struct config *config)
     for (size_t i = 0; i < config->audit.sink_count; i++) {
         const struct config_sink *sink = &config->audit.sinks[i];
         assert(strchr(sink->name, '/') == NULL && sink->redis != NULL);
-        assert((sink->redis->address.host == NULL) == (sink->redis->address.unix_path != NULL));
+        check_redis(&sink->redis->server);
+    }
+    if (config->replay.redis != NULL) {
+        check_redis(&config->replay.redis->server);
+        assert(strlen(config->replay.redis->prefix) <= CONFIG_REPLAY_PREFIX_MAX);
     }
 }
 

@@ -55,7 +55,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     const uint8_t *end = size == 0 ? NULL : memchr(data, '\0', size);
     size_t length = end == NULL ? size : (size_t)(end - data);
-    const struct diag_source source = {"policy.yaml", view_of(data, length)};
+    const struct diag_source source = {.path = "policy.yaml", .text = view_of(data, length)};
     struct diag_list *diag = diag_list_new();
     struct policy *policy = policy_compile(&source, NULL, diag);
     if (policy != NULL)

@@ -183,7 +183,7 @@ static const struct policy *policy_of(unsigned index)
     static struct policy *made[POLICIES];
     static const struct policy_names names = {0};
     char *text = memory_format(policy_format, allowed[index]);
-    const struct diag_source source = {"policy.yaml", view_of_string(text)};
+    const struct diag_source source = {.path = "policy.yaml", .text = view_of_string(text)};
     struct diag_list *diag = diag_list_new();
 
     if (made[index] == NULL)

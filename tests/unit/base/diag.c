@@ -260,3 +260,34 @@ Test(diag_suggest, a_hint_suggests_or_lists)
     cr_expect_null(diag_hint(list, VIEW("zzz"), words, 0));
     diag_list_free(list);
 }
+
+/* ---- sources that are never quoted ---- */
+
+static void expect_secret(const char *text, const char *message, const char *hint, const char *expected)
+{
+    struct diag_list *list = diag_list_new();
+    const struct diag_source *source = diag_add_secret(list, "keys.yaml", view_of_string(text));
+    struct diag_place place = place_in(source, 1, 1, 4);
+    diag_add(list, DIAG_ERROR, &place, hint, "%s", message);
+    expect_output(list, expected);
+}
+
+Test(diag, lines_of_a_secret_source_are_not_shown)
+{
+    expect_secret("kid: abc\n", "m", "h", "keys.yaml:1:1: error: m\n  hint: h\n");
+}
+
+#define LONG "0123456789abcdef0123456789abcdef"
+
+Test(diag, what_is_as_long_as_a_secret_and_stands_in_the_source_is_left_out)
+{
+    expect_secret("a: " LONG "\n", "unknown '" LONG "'", "not " LONG,
+        "keys.yaml:1:1: error: unknown '********************************'\n"
+        "  hint: not ********************************\n");
+    expect_secret("a: " LONG "/+x=\n", "'/etc/x/" LONG "/+x='", NULL,
+        "keys.yaml:1:1: error: '/etc/x/************************************'\n");
+    expect_secret("a: " LONG "\n", "'0123456789abcdef0123456789abcde'", NULL,
+        "keys.yaml:1:1: error: '0123456789abcdef0123456789abcde'\n");
+    expect_secret("a: b\n", "'" LONG "' is of another file", NULL,
+        "keys.yaml:1:1: error: '" LONG "' is of another file\n");
+}

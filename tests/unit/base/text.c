@@ -265,3 +265,49 @@ Test(hash, is_keyed_once_a_process)
     cr_assert_eq(hash_bytes(VIEW("topic")), keyed);
     cr_assert_eq(hash_bytes((struct view){NULL, 0}), hash_bytes(VIEW("")));
 }
+
+Test(clock, times_of_files_are_read)
+{
+    static const struct {
+        const char *text;
+        uint64_t seconds;
+    } good[] = {
+        {"1970-01-01T00:00:00Z", 0},
+        {"1970-01-01T00:00:01Z", 1},
+        {"2000-02-29T12:00:00Z", 951825600},
+        {"2024-02-29T23:59:59Z", 1709251199},
+        {"2026-01-02T03:04:05Z", 1767323045},
+        {"2100-03-01T00:00:00Z", 4107542400},
+        {"9999-12-31T23:59:59Z", 253402300799},
+    };
+    static const char *const bad[] = {"", "2026-01-02", "2026-01-02T03:04:05", "2026-01-02T03:04:05z",
+        "2026-01-02t03:04:05Z", "2026-01-02 03:04:05Z", "2026-01-02T03:04:05.0Z", "2026-01-02T03:04:05+00:00",
+        "1969-12-31T23:59:59Z", "0000-01-01T00:00:00Z", "2026-00-01T00:00:00Z", "2026-13-01T00:00:00Z",
+        "2026-01-00T00:00:00Z", "2026-01-32T00:00:00Z", "2026-04-31T00:00:00Z", "2026-02-29T00:00:00Z",
+        "2100-02-29T00:00:00Z", "2026-01-01T24:00:00Z", "2026-01-01T00:60:00Z", "2026-12-31T23:59:60Z",
+        "2026-1-002T03:04:05Z", "+026-01-02T03:04:05Z", "2026-01-02T03:04: 5Z"};
+    uint64_t seconds = 7;
+    for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+        char text[CLOCK_SECONDS_LENGTH + 1];
+        cr_expect_eq(clock_parse_timestamp(view_of_string(good[i].text), &seconds), 0, "%s", good[i].text);
+        cr_expect_eq(seconds, good[i].seconds, "%s", good[i].text);
+        clock_format_seconds(seconds, text);
+        cr_expect_str_eq(text, good[i].text);
+    }
+    seconds = 7;
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+        cr_expect_eq(clock_parse_timestamp(view_of_string(bad[i]), &seconds), -1, "'%s'", bad[i]);
+    cr_expect_eq(seconds, 7);
+}
+
+/* What is written was compared with the C library above. */
+Test(clock, each_day_is_read_as_it_is_written)
+{
+    for (uint64_t day = 0; day < 2932897; day += 13) {
+        char text[CLOCK_SECONDS_LENGTH + 1];
+        uint64_t seconds = 0;
+        clock_format_seconds(day * 86400 + 4711, text);
+        CHECK(clock_parse_timestamp(view_of_string(text), &seconds) == 0 && seconds == day * 86400 + 4711,
+            "%s", text);
+    }
+}

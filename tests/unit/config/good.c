@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "policy/replay.h"
 #include "proxy/config.h"
 
 #define GOOD MQWARD_SOURCE_DIR "/tests/vectors/config/good/"
@@ -54,6 +55,7 @@ Test(config_good, the_smallest_file_has_the_documented_defaults)
     cr_expect_str_eq(config->policy.path, GOOD "policy.yaml");
     cr_expect_eq(config->policy.place.line, 2);
     cr_expect_eq(config->ca_count + config->password_file_count, 0);
+    cr_expect_null(config->keys.path);
     cr_expect_eq(config->log_level, LOG_INFO);
     cr_expect_eq(config->log_format, LOG_TEXT);
     cr_expect_eq(config->limit_filters, 200);
@@ -95,6 +97,11 @@ Test(config_good, the_smallest_file_has_the_documented_defaults)
     cr_expect_eq(config->audit.quota_bytes, 1 << 30);
     cr_expect_eq(config->audit.retention_ms, UINT64_C(7) * 24 * 3600 * 1000);
     cr_expect_eq(config->audit.sink_count, 0);
+
+    cr_expect_eq(config->replay.nonces, REPLAY_TOTAL);
+    cr_expect_eq(config->replay.per_signer, REPLAY_PER_SIGNER);
+    cr_expect_eq(config->replay.signers, REPLAY_SIGNERS);
+    cr_expect_null(config->replay.redis);
     unload(&loaded);
 }
 
@@ -120,6 +127,7 @@ Test(config_good, every_key_of_the_file_arrives)
     cr_assert_eq(config->jwks_count, 1);
     cr_expect_str_eq(config->jwks[0].name, "idp");
     cr_expect_str_eq(config->jwks[0].file.path, GOOD "jwks.json");
+    cr_expect_str_eq(config->keys.path, GOOD "../keys/keys.yaml");
     unload(&loaded);
 }
 
@@ -225,26 +233,62 @@ Test(config_good, the_audit_has_what_was_written)
     cr_assert_eq(audit->sink_count, 2);
     cr_expect_str_eq(audit->sinks[0].name, "siem");
     const struct config_redis *redis = audit->sinks[0].redis;
-    cr_expect_str_eq(redis->address.host, "::1");
-    cr_expect_eq(redis->address.port, 6380);
+    cr_expect_str_eq(redis->server.address.host, "::1");
+    cr_expect_eq(redis->server.address.port, 6380);
     cr_expect_str_eq(redis->stream, "events");
     cr_expect_str_eq(redis->field, "json");
     cr_expect_eq(redis->max_length, 0);
     cr_expect(redis->shared);
-    cr_expect_eq(redis->database, 3);
-    cr_expect_str_eq(redis->username, "mqward");
-    cr_expect_str_eq(redis->password_file.path, "/etc/mqward/redis.pass");
-    cr_expect_eq(redis->timeout_ms, 250);
-    cr_expect_eq(redis->tls->ca, &loaded.config->cas[1]);
-    cr_expect(redis->tls->verify, "Redis over TLS is always verified");
+    cr_expect_eq(redis->server.database, 3);
+    cr_expect_str_eq(redis->server.username, "mqward");
+    cr_expect_str_eq(redis->server.password_file.path, "/etc/mqward/redis.pass");
+    cr_expect_eq(redis->server.timeout_ms, 250);
+    cr_expect_eq(redis->server.tls->ca, &loaded.config->cas[1]);
+    cr_expect(redis->server.tls->verify, "Redis over TLS is always verified");
     redis = audit->sinks[1].redis;
-    cr_expect_str_eq(redis->address.unix_path, "/run/redis/redis.sock");
-    cr_expect_null(redis->address.host);
+    cr_expect_str_eq(redis->server.address.unix_path, "/run/redis/redis.sock");
+    cr_expect_null(redis->server.address.host);
     cr_expect_str_eq(redis->stream, "mqward:audit");
     cr_expect_str_eq(redis->field, "event");
     cr_expect_eq(redis->max_length, 1000000);
-    cr_expect_eq(redis->timeout_ms, 5000);
-    cr_expect_null(redis->tls);
+    cr_expect_eq(redis->server.timeout_ms, 5000);
+    cr_expect_null(redis->server.tls);
+    unload(&loaded);
+}
+
+Test(config_good, the_replay_store_has_what_was_written)
+{
+    struct loaded loaded = load(GOOD "full.yaml");
+    cr_assert_not_null(loaded.config);
+    const struct config_replay *replay = &loaded.config->replay;
+    cr_expect_eq(replay->nonces, 1024);
+    cr_expect_eq(replay->per_signer, 16);
+    cr_expect_eq(replay->signers, 64);
+    cr_assert_not_null(replay->redis);
+    cr_expect_str_eq(replay->redis->prefix, "plant-a:");
+    const struct config_redis_server *server = &replay->redis->server;
+    cr_expect_str_eq(server->address.host, "redis.example");
+    cr_expect_eq(server->address.port, 6380);
+    cr_expect_eq(server->database, 1);
+    cr_expect_str_eq(server->username, "replay");
+    cr_expect_str_eq(server->password_file.path, GOOD "replay.pass");
+    cr_expect_eq(server->timeout_ms, 250);
+    cr_expect_eq(server->tls->ca, &loaded.config->cas[1]);
+    unload(&loaded);
+}
+
+Test(config_good, a_shared_replay_store_needs_an_address_alone)
+{
+    struct loaded loaded = load_text("version: 1\npolicy: p\n" LISTENER UPSTREAM
+                                     "audit: {directory: a}\nreplay: {redis: {address: '[::1]:6379'}}\n");
+    cr_assert_not_null(loaded.config);
+    const struct config_replay_redis *redis = loaded.config->replay.redis;
+    cr_assert_not_null(redis);
+    cr_expect_str_eq(redis->prefix, "mps1:");
+    cr_expect_eq(redis->server.timeout_ms, 1000);
+    cr_expect_eq(redis->server.database, 0);
+    cr_expect_null(redis->server.username);
+    cr_expect_null(redis->server.tls);
     unload(&loaded);
 }
 

@@ -79,6 +79,8 @@ struct audit_event event_full(void)
         .server_packets = 6,
         .count = 9,
         .suppressed = 41,
+        .signature_kid = VIEW("m25a.2"),
+        .signature_sub = VIEW("plc-3"),
         .ban_by = VIEW("id"),
         .ban_value = VIEW("sensor-17"),
         .ban_until_us = 1767323646001245,
@@ -121,8 +123,8 @@ bool event_equal(const struct audit_event *a, const struct audit_event *b)
            SAME(has_connect) && SAME(clean_start) && SAME(keep_alive) && TEXT(ruleset) &&
            TEXT(policy_version) && TEXT(rule) && TEXT(rule_location) && TEXT(nearest) && SAME(has_totals) &&
            SAME(duration_ms) && SAME(client_bytes) && SAME(client_packets) && SAME(server_bytes) &&
-           SAME(server_packets) && SAME(count) && SAME(suppressed) && TEXT(ban_by) && TEXT(ban_value) &&
-           SAME(ban_until_us);
+           SAME(server_packets) && SAME(count) && SAME(suppressed) && TEXT(signature_kid) &&
+           TEXT(signature_sub) && TEXT(ban_by) && TEXT(ban_value) && SAME(ban_until_us);
 #undef TEXT
 #undef SAME
 }

@@ -197,13 +197,15 @@ Test(checks, the_groups_of_who_that_a_client_is_in)
 Test(checks, an_explanation_lists_them)
 {
     struct fixture fixture = fixture_good(ten);
-    const struct diag_source line = {"command line", view_of_string("password eva publish never/a")};
+    const struct diag_source line = {
+        .path = "command line", .text = view_of_string("password eva publish never/a")};
     struct policy_explanation *explanation = policy_explain(fixture.policy, &line, fixture.diag);
 
     cr_assert_not_null(explanation);
     cr_expect_eq(explanation->check_count, 0, "it is denied");
     policy_explanation_free(explanation);
-    const struct diag_source other = {"command line", view_of_string("password eva publish dt/eva")};
+    const struct diag_source other = {
+        .path = "command line", .text = view_of_string("password eva publish dt/eva")};
     explanation = policy_explain(fixture.policy, &other, fixture.diag);
     cr_assert_not_null(explanation);
     cr_assert_eq(explanation->check_count, 4);

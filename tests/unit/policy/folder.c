@@ -178,7 +178,7 @@ Test(folder, what_a_reader_would_wait_for_is_refused, .timeout = 10)
         strstr(folder.messages, "b.yaml: error: it is not a regular file"), "%s", folder.messages);
 
     struct diag_list *diag = diag_list_new();
-    const struct diag_source source = {"mqward.yaml", VIEW("policy: policy.yaml\n")};
+    const struct diag_source source = {.path = "mqward.yaml", .text = VIEW("policy: policy.yaml\n")};
     const struct diag_place place = {&source, 1, 9, 11};
     cr_expect_null(policy_load(path, NULL, diag, &place));
     cr_expect_eq(diag_errors(diag), 1);
@@ -227,7 +227,7 @@ Test(folder, the_place_that_names_an_empty_one_is_shown)
 {
     struct folder folder = new_folder();
     struct diag_list *diag = diag_list_new();
-    const struct diag_source source = {"mqward.yaml", VIEW("policy: policy.d\n")};
+    const struct diag_source source = {.path = "mqward.yaml", .text = VIEW("policy: policy.d\n")};
     const struct diag_place place = {&source, 1, 9, 8};
     cr_expect_null(policy_load(folder.path, NULL, diag, &place));
     size_t size = 0;

@@ -4,6 +4,7 @@
 #include <criterion/criterion.h>
 #include <stdio.h>
 
+#include "policy/explain.h"
 #include "random_policy.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
@@ -28,6 +29,7 @@ enum event {
     MONITOR_LET_IN,
     ASKS_PASSWORD,
     ASKS_BROKER,
+    CHECKED,
     EVENTS
 };
 
@@ -169,7 +171,7 @@ static void check_names(struct round *round, const struct policy_request *reques
 static bool same_verdict(const struct policy_verdict *a, const struct policy_verdict *b)
 {
     return a->allowed == b->allowed && a->reason == b->reason && a->rule == b->rule &&
-           a->nearest == b->nearest && a->would_deny == b->would_deny &&
+           a->nearest == b->nearest && a->would_deny == b->would_deny && a->checks == b->checks &&
            a->would_be_denied == b->would_be_denied;
 }
 
@@ -200,6 +202,22 @@ static void check_envelope(
     }
 }
 
+/* By the reference, and by the explanation's own look at each of them. */
+static void check_checks(
+    struct round *round, const struct policy_request *request, const struct policy_verdict *verdict)
+{
+    uint64_t expected = reference_checks(&round->random, &round->subject, request);
+    struct policy_outcome explained =
+        policy_explain_request(round->fixture.policy, round->identified, request);
+    if (verdict->reason != REASON_allowed)
+        expected = 0;
+    AGREE(round, verdict->checks == expected && explained.checks == expected,
+        "operation %d %.*s: checks 0x%llx, explained 0x%llx, not 0x%llx", request->operation,
+        VIEW_ARGS(request->topic), (unsigned long long)verdict->checks, (unsigned long long)explained.checks,
+        (unsigned long long)expected);
+    round->part->events[CHECKED] += expected != 0;
+}
+
 static void check_message(struct round *round)
 {
     static const enum kind kinds[] = {
@@ -219,6 +237,7 @@ static void check_message(struct round *round)
         request.retain, (unsigned long long)request.size, reason_info(verdict.reason)->name,
         reason_info(expected.reason)->name);
     check_names(round, &request, &verdict, &expected);
+    check_checks(round, &request, &verdict);
     if (verdict.envelope.valid)
         check_envelope(round, &request, &verdict);
     part->reasons[kinds[request.operation]][verdict.reason]++;
@@ -390,6 +409,7 @@ static const size_t events_wanted[EVENTS] = {
     [MONITOR_LET_IN] = 120,
     [ASKS_PASSWORD] = 60,
     [ASKS_BROKER] = 150,
+    [CHECKED] = 200,
 };
 
 static void run_small(uint64_t number, const char *name)

@@ -89,6 +89,21 @@ static void random_rule(
     random_conditions(random, rule);
 }
 
+static void random_check(
+    struct random *random, const struct random_policy *policy, struct random_check *check)
+{
+    *check = (struct random_check){.rate = random_chance(random, 25)};
+    random_rule(random, policy, false, &check->match);
+    check->match.excepts = 0;
+    check->match.deny = check->match.monitor = true;
+    check->match.verbs = R_PUBLISH;
+    if (check->rate)
+        return;
+    check->resigns = random_chance(random, 35);
+    if (!check->resigns && random_chance(random, 60))
+        check->match.verbs = random_chance(random, 50) ? R_RECEIVE : R_PUBLISH | R_RECEIVE;
+}
+
 static void random_group(struct random *random, struct random_group *group)
 {
     static const char *const globs[] = {"a", "b", "x*", "*1", "a*b", "*"};
@@ -141,6 +156,9 @@ void random_policy(struct random *random, struct random_policy *policy, bool lar
     policy->rules = random_rule_count(random, large);
     for (size_t i = 0; i < policy->rules; i++)
         random_rule(random, policy, large, &policy->rule[i]);
+    policy->checks = random_chance(random, 60) ? 0 : 1 + random_below(random, CHECKS);
+    for (size_t i = 0; i < policy->checks; i++)
+        random_check(random, policy, &policy->check[i]);
 }
 
 /* ---- as text ---- */
@@ -206,6 +224,23 @@ static void print_rule(const struct random_rule *rule, size_t number, struct buf
         out, "%s%s}\n", rule->privileged ? ", privileged: true" : "", rule->monitor ? ", mode: monitor" : "");
 }
 
+static void print_check(const struct random_check *check, size_t number, struct buffer *out)
+{
+    static const char *const groups[] = {"everyone", "g0", "g1", "g2"};
+    static const char *const terms[] = {[R_PUBLISH] = "}",
+        [R_RECEIVE] = ", at: receive}",
+        [R_PUBLISH | R_RECEIVE] = ", at: [publish, receive], forward: pass}"};
+    buffer_format(out, "  - {check: c%zu, mode: monitor", number);
+    print_bits(out, ", who", check->match.who, groups, COUNT(groups));
+    print_bits(out, ", unless", check->match.unless, groups, COUNT(groups));
+    print_patterns(out, ", topics: [", check->match.topics, check->match.topic);
+    if (check->rate)
+        buffer_format(out, ", rate: {per: id, messages: 1/s}}\n");
+    else
+        buffer_format(out, ", signature: {keys: m25a%s}\n",
+            check->resigns ? ", forward: resign, receiver_key: m25a}" : terms[check->match.verbs]);
+}
+
 static void print_group(const struct random_group *group, size_t number, struct buffer *out)
 {
     static const char *const sources[] = {"cert", "password", "broker", "anonymous"};
@@ -256,4 +291,7 @@ void random_policy_print(const struct random_policy *policy, struct buffer *out)
     buffer_format(out, "rules:\n");
     for (size_t i = 0; i < policy->rules; i++)
         print_rule(&policy->rule[i], i, out);
+    buffer_format(out, "%s", policy->checks > 0 ? "checks:\n" : "");
+    for (size_t i = 0; i < policy->checks; i++)
+        print_check(&policy->check[i], i, out);
 }

@@ -11,6 +11,7 @@
 #define PATTERNS 3
 #define PATTERN_LEVELS 4
 #define GROUPS 3
+#define CHECKS 4
 #define PATTERN_SIZE 64
 #define TOPIC_SIZE 128
 
@@ -48,9 +49,17 @@ struct random_rule {
     char topic[PATTERNS][PATTERN_SIZE], except[PATTERNS][PATTERN_SIZE];
 };
 
+/* What it is about as a deny would be: rates at publish, signatures at its verbs. All are in monitor mode,
+ * and so keep nobody from connecting. */
+struct random_check {
+    struct random_rule match;
+    bool rate, resigns;
+};
+
 struct random_policy {
-    size_t rules, groups, sources;
+    size_t rules, groups, sources, checks;
     struct random_rule rule[RULES];
+    struct random_check check[CHECKS];
     struct random_group group[GROUPS];
     struct random_source source[3];
     const char *client_id; /* pattern or NULL */
@@ -116,6 +125,9 @@ struct reference_verdict {
 };
 struct reference_verdict reference_decide(const struct random_policy *policy,
     const struct random_subject *subject, const struct policy_request *request);
+/* The checks that a message is to pass, once rules allow it, as bits. */
+uint64_t reference_checks(const struct random_policy *policy, const struct random_subject *subject,
+    const struct policy_request *request);
 /* Does the reference agree that this rule decides, or misses by this one condition? */
 bool reference_rule_decides(const struct random_policy *policy, const struct random_subject *subject,
     const struct policy_request *request, const char *rule, bool deny);

@@ -303,3 +303,30 @@ bool reference_rule_near(const struct random_policy *policy, const struct random
            missed(rule, subject, request, &prefixes, &which) == 1 &&
            strcmp(condition_names[which], condition) == 0;
 }
+
+/* A rate counts what comes as PUBLISH. What is signed again is so whoever published it. */
+static bool is_to_pass(const struct random_check *check, const struct random_subject *subject,
+    const struct policy_request *request, const char *topic)
+{
+    const struct random_subject nobody = {.dialect = subject->dialect};
+    bool receives = request->operation == POLICY_RECEIVE;
+    if (receives && check->resigns && in_topics(&check->match, topic, &nobody))
+        return true;
+    if (check->rate && request->operation == POLICY_WILL)
+        return false;
+    return (check->match.verbs & (receives ? R_RECEIVE : R_PUBLISH)) != 0 &&
+           rule_applies_to(&check->match, subject) && in_topics(&check->match, topic, subject);
+}
+
+uint64_t reference_checks(const struct random_policy *policy, const struct random_subject *subject,
+    const struct policy_request *request)
+{
+    char text[TOPIC_SIZE];
+    struct prefixes prefixes = topic_of(request, text);
+    uint64_t checks = 0;
+    for (size_t i = 0; i < policy->checks; i++) {
+        if (is_to_pass(&policy->check[i], subject, request, prefixes.rest))
+            checks |= UINT64_C(1) << i;
+    }
+    return checks;
+}

@@ -30,7 +30,8 @@ struct fixture {
     struct policy *policy; /* NULL: refused */
     char *messages;        /* what diag_print() prints */
 };
-/* Compiles text; the names "fleet", "other" (CAs) and "users" (password file), "idp" (key set) are known. */
+/* Compiles text; the names "fleet", "other" (CAs) and "users" (password file), "idp" (key set), "m25a" (a
+ * master of signature keys), "ops-1" (a static one) are known. */
 struct fixture fixture_compile(const char *text);
 /* The same, and fails the test if the policy has errors. */
 struct fixture fixture_good(const char *text);

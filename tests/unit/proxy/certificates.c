@@ -115,7 +115,8 @@ static void write_identity(
 
 static void configure(struct certificates *certificates)
 {
-    certificates->source = (struct diag_source){"mqward.yaml", VIEW("a\nb\nc\nd\ne\nf\ng\nh\n")};
+    certificates->source =
+        (struct diag_source){.path = "mqward.yaml", .text = VIEW("a\nb\nc\nd\ne\nf\ng\nh\n")};
     certificates->ca = (struct config_named_file){"fleet", certificates_path(certificates, "ca.pem", 1)};
     certificates->cas[0] = &certificates->ca;
     certificates->listener_tls = (struct config_listener_tls){

@@ -19,7 +19,7 @@
 
 static struct policy *policy_of(const char *text)
 {
-    const struct diag_source source = {"policy.yaml", view_of_string(text)};
+    const struct diag_source source = {.path = "policy.yaml", .text = view_of_string(text)};
     struct diag_list *diag = diag_list_new();
     struct policy *policy = policy_compile(&source, NULL, diag);
 

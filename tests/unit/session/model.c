@@ -95,7 +95,7 @@ static struct policy *compile(const struct variant *variant)
     static const char *const files[] = {"users"};
     static const struct policy_names names = {.password_files = files, .password_file_count = 1};
     char *text = rules_text(variant);
-    const struct diag_source source = {"model.yaml", view_of_string(text)};
+    const struct diag_source source = {.path = "model.yaml", .text = view_of_string(text)};
     struct diag_list *diag = diag_list_new();
     struct policy *policy = policy_compile(&source, &names, diag);
 

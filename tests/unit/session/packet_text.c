@@ -101,6 +101,14 @@ static bool is_true(const char *value)
     return strcmp(value, "true") == 0;
 }
 
+static void take_hex(struct buffer *out, const char *digits)
+{
+    unsigned byte;
+
+    for (; sscanf(digits, "%2x", &byte) == 1; digits += 2)
+        buffer_append_byte(out, (uint8_t)byte);
+}
+
 static bool take_will(struct builder *builder, const char *key, const char *value)
 {
     struct mqtt_connect *connect = &builder->packet.u.connect;
@@ -110,7 +118,10 @@ static bool take_will(struct builder *builder, const char *key, const char *valu
         connect->will.topic = view_of_string(value);
     else if (strcmp(key, "payload") == 0)
         connect->will.payload = view_of_string(value);
-    else if (strcmp(key, "qos") == 0)
+    else if (strcmp(key, "payload_hex") == 0) {
+        take_hex(&builder->payload, value);
+        connect->will.payload = buffer_view(&builder->payload);
+    } else if (strcmp(key, "qos") == 0)
         connect->will.qos = (uint8_t)atoi(value);
     else if (strcmp(key, "retain") == 0)
         connect->will.retain = is_true(value);
@@ -166,6 +177,8 @@ static bool take_publish_key(struct builder *builder, const char *key, const cha
         publish->dup = is_true(value);
     else if (strcmp(key, "payload") == 0)
         buffer_append(&builder->payload, view_of_string(value));
+    else if (strcmp(key, "payload_hex") == 0)
+        take_hex(&builder->payload, value);
     else if (strcmp(key, "payload_bytes") == 0)
         for (int i = atoi(value); i > 0; i--)
             buffer_append_byte(&builder->payload, 'x');
@@ -390,14 +403,27 @@ bool packet_text_parse(const char *line, enum mqtt_version version, struct buffe
 
 /* ---- packets to lines ---- */
 
+/* As it is, unless it begins as the envelope of a signature does. */
+static void print_payload(struct view payload, const char *prefix, struct buffer *out)
+{
+    if (payload.length == 0 || payload.data[0] != 0xFF) {
+        buffer_format(out, " %spayload=%.*s", prefix, VIEW_ARGS(payload));
+        return;
+    }
+    buffer_format(out, " %spayload_hex=", prefix);
+    for (size_t i = 0; i < payload.length; i++)
+        buffer_format(out, "%02x", payload.data[i]);
+}
+
 static void print_connect(const struct mqtt_connect *connect, struct buffer *out)
 {
     buffer_format(out, " id=%.*s keepalive=%u clean=%s", VIEW_ARGS(connect->client_id), connect->keep_alive,
         connect->clean_start ? "true" : "false");
     if (connect->has_will) {
-        buffer_format(out, " will.topic=%.*s will.payload=%.*s will.qos=%u will.retain=%s",
-            VIEW_ARGS(connect->will.topic), VIEW_ARGS(connect->will.payload), connect->will.qos,
-            connect->will.retain ? "true" : "false");
+        buffer_format(out, " will.topic=%.*s", VIEW_ARGS(connect->will.topic));
+        print_payload(connect->will.payload, "will.", out);
+        buffer_format(
+            out, " will.qos=%u will.retain=%s", connect->will.qos, connect->will.retain ? "true" : "false");
         print_properties(&connect->will.properties, "will.", out);
     }
     if (connect->has_username)
@@ -413,8 +439,8 @@ static void print_publish(const struct mqtt_publish *publish, struct buffer *out
         publish->topic.length == 0 ? "-" : (const char *)publish->topic.data, publish->qos);
     if (publish->qos > 0)
         buffer_format(out, " id=%u", publish->packet_id);
-    buffer_format(out, "%s%s payload=%.*s", publish->retain ? " retain=true" : "",
-        publish->dup ? " dup=true" : "", VIEW_ARGS(publish->payload));
+    buffer_format(out, "%s%s", publish->retain ? " retain=true" : "", publish->dup ? " dup=true" : "");
+    print_payload(publish->payload, "", out);
     print_properties(&publish->properties, "", out);
 }
 

@@ -78,6 +78,12 @@ static void set_one(struct run *run, const char *key, const char *value)
         world->password_later = true;
     else if (strcmp(key, "password") == 0)
         world->password_answer = scenario_reason(run, value);
+    else if (strcmp(key, "bytes") == 0 && strcmp(value, "single") == 0)
+        world->split = true;
+    else if (strcmp(key, "replay") == 0 && strcmp(value, "later") == 0)
+        world->replay_later = true;
+    else if (strcmp(key, "keyring") == 0 && strcmp(value, "none") == 0)
+        world->settings.keyring = NULL;
     else if (strcmp(key, "certificate_expires") == 0)
         world->peer.certificate_expires_s = number;
     else if (strcmp(key, "claim") == 0)
@@ -155,12 +161,15 @@ static void feed_text(struct run *run, enum mqtt_direction from, const char *tex
 {
     struct buffer bytes = {0};
     const char *error = "";
+    size_t step;
 
     if (strncmp(text, "hex ", 4) == 0)
         parse_hex(text + 4, &bytes);
     else if (!packet_text_parse(text, run->version, &bytes, &error))
         scenario_fail(run, "can't be read: ", error);
-    world_feed(run->world, from, buffer_view(&bytes));
+    step = run->world->split && from == MQTT_FROM_CLIENT ? 1 : buffer_length(&bytes);
+    for (size_t at = 0; at < buffer_length(&bytes); at += step)
+        world_feed(run->world, from, view_of(buffer_view(&bytes).data + at, step));
     buffer_release(&bytes);
 }
 
@@ -404,6 +413,10 @@ static const struct word {
     {"tag", scenario_tag},
     {"token", scenario_token},
     {"keys", scenario_keys},
+    {"sign", scenario_sign},
+    {"answer", scenario_answer},
+    {"store", scenario_store},
+    {"asking", scenario_asking},
     {"expires", scenario_expires},
     {"expire", scenario_expire},
 };

@@ -12,7 +12,7 @@ struct scenario_policy {
 };
 
 #define SCENARIO_POLICIES_MAX 16
-#define SCENARIO_TOKENS_MAX 8
+#define SCENARIO_TOKENS_MAX 64
 
 /* One run of a scenario in one version. */
 struct run {
@@ -55,6 +55,8 @@ scenario_action scenario_rebind, scenario_password, scenario_tag, scenario_token
 /* The steps about rates and bans (scenario_limits.c). */
 scenario_action scenario_limited, scenario_counted, scenario_held_rates, scenario_later, scenario_banned,
     scenario_denied, scenario_is_banned;
+/* The steps about signatures (scenario_signed.c). */
+scenario_action scenario_sign, scenario_answer, scenario_store, scenario_asking;
 /* The line with the text of each token in place of its "{name}"; false: too long, or no such token. */
 bool scenario_fill_in(struct run *run, const char *line, char *out, size_t size);
 

@@ -8,6 +8,7 @@
 
 #include "base/memory.h"
 #include "packet_text.h"
+#include "signer.h"
 
 struct policy *world_policy(const char *text)
 {
@@ -20,7 +21,7 @@ struct policy *world_policy(const char *text)
         .password_file_count = 1,
         .jwks = jwks,
         .jwks_count = 1};
-    const struct diag_source source = {"policy.yaml", view_of_string(text)};
+    const struct diag_source source = {.path = "policy.yaml", .text = view_of_string(text)};
     struct diag_list *diag = diag_list_new();
     struct policy *policy = policy_compile(&source, &names, diag);
 
@@ -48,7 +49,9 @@ void world_init(struct world *world, const struct policy *policy, const char *po
         .max_filters = 8,
         .find_jwks = world_find_jwks,
         .jwks_context = world,
+        .keyring = signer_keyring(),
     };
+    world->replays = replay_new(&(struct replay_limits){0});
     world->peer = (struct session_peer){
         .session_id = VIEW("9c1f-000412"),
         .address = VIEW("203.0.113.9"),
@@ -89,6 +92,7 @@ void world_free(struct world *world)
     session_free(world->session);
     free(world->bound);
     policy_release(world->rebound);
+    replay_free(world->replays);
     buffer_release(&world->to_client);
     buffer_release(&world->to_broker);
     buffer_release(&world->held);
@@ -270,6 +274,25 @@ void world_password(struct world *world, enum reason found)
     session_password_checked(world->session, found, &output);
     carry_out(world, &output);
     feed_held(world);
+}
+
+bool world_replay_answer(struct world *world, const char *name, int answer)
+{
+    for (size_t i = 0; i < world->asked_count; i++) {
+        struct world_asked *asked = &world->asked[i];
+        struct session_output output = begin_output(world);
+        uint64_t ticket = asked->ticket;
+
+        if (ticket == 0 || strcmp(asked->name, name) != 0)
+            continue;
+        asked->ticket = 0;
+        session_replay_answered(
+            world->session, ticket, answer < 0 ? asked->answer : (enum replay_answer)answer, &output);
+        carry_out(world, &output);
+        feed_held(world);
+        return true;
+    }
+    return false;
 }
 
 void world_abort(struct world *world, enum reason reason)

@@ -8,6 +8,7 @@
 #include "proxy/session/session.h"
 
 #define WORLD_LINES_MAX 16384
+#define WORLD_ASKED_MAX 64
 
 /* A policy from text; its messages are printed and NULL returned if it has errors. CA "fleet", password file
  * "users", key set "idp". */
@@ -48,6 +49,17 @@ struct world {
     const struct policy *held_policy;
     char denied[256]; /* the party of the last denial */
 
+    /* Signatures: a store of its own, whose answers are given by world_replay_answer() if they are later. */
+    struct replay_store *replays;
+    bool replay_later, replay_down;
+    bool split; /* the client's bytes come one by one */
+    struct world_asked {
+        char name[48];
+        uint64_t ticket; /* 0: answered */
+        enum replay_answer answer;
+    } asked[WORLD_ASKED_MAX];
+    size_t asked_count;
+
     /* Every event so far. */
     unsigned accepted, refused, errors, disconnects, events;
 };
@@ -61,6 +73,9 @@ void world_feed(struct world *world, enum mqtt_direction from, struct view bytes
 void world_rebind(struct world *world, const char *policy_text);
 /* The answer to the password that was asked about. */
 void world_password(struct world *world, enum reason found);
+/* The answer to what the replay store was asked about the message of that name, the first that has none yet;
+ * below 0: what it said when it was asked. False: it was not. */
+bool world_replay_answer(struct world *world, const char *name, int answer);
 void world_abort(struct world *world, enum reason reason);
 /* session_ended() */
 void world_end(struct world *world, enum reason reason);
@@ -71,7 +86,8 @@ void world_free(struct world *world); /* the policy is the caller's */
 void world_take_line(struct world *world, struct buffer *text); /* releases text */
 /* The session's hook: what an event says, as a line (world_audit.c). */
 void world_audit(void *context, const struct audit_event *event);
-struct session_hooks world_hooks(struct world *world); /* world_hooks.c */
+struct session_hooks world_hooks(struct world *world);    /* world_hooks.c */
+const char *world_answer_word(enum replay_answer answer); /* scenario_signed.c */
 const struct jwks *world_find_jwks(void *context, const char *name);
 
 #endif

@@ -95,6 +95,8 @@ static void add_what(struct buffer *line, const struct audit_event *event)
     if (event->has_topic)
         add_token(line, "topic", event->topic);
     add_token(line, "response_topic", event->response_topic);
+    add_token(line, "kid", event->signature_kid);
+    add_token(line, "sub", event->signature_sub);
     if (event->has_qos)
         buffer_format(line, " qos=%u", event->qos);
     if (event->retained)

@@ -3,7 +3,9 @@
 #include <criterion/criterion.h>
 #include <stdio.h>
 
+#include "base/clock.h"
 #include "issuer.h"
+#include "signer.h"
 #include "world.h"
 
 static uint64_t on_password_tag(void *context, const char *file, struct view name)
@@ -128,6 +130,58 @@ const struct jwks *world_find_jwks(void *context, const char *name)
     return world->keys == NULL ? NULL : issuer_keys(world->keys);
 }
 
+/* ---- the replay store ---- */
+
+static void add_line(struct world *world, const char *what, const char *name, const char *more)
+{
+    struct buffer line = {0};
+
+    buffer_format(&line, "%s %s%s%s", what, name, *more == 0 ? "" : " ", more);
+    world_take_line(world, &line);
+}
+
+static bool on_replay(
+    void *context, const struct session_replay *asked, uint64_t ticket, enum replay_answer *answer)
+{
+    struct world *world = context;
+    struct world_asked *later = &world->asked[world->asked_count];
+    char name[48];
+
+    signer_name(&asked->mark, asked->sequence, name);
+    *answer = world->replay_down ? REPLAY_DOWN
+              : asked->sequence  ? replay_sequence(world->replays, &asked->mark)
+                                 : replay_nonce(world->replays, &asked->mark, clock_wall_us() / 1000);
+    add_line(world, "asks", name, world->replay_later ? "" : world_answer_word(*answer));
+    if (!world->replay_later)
+        return true;
+    cr_assert_lt(world->asked_count, WORLD_ASKED_MAX);
+    world->asked_count++;
+    *later = (struct world_asked){.ticket = ticket, .answer = *answer};
+    snprintf(later->name, sizeof(later->name), "%s", name);
+    *answer = REPLAY_FORGOTTEN; /* is not to be looked at */
+    return false;
+}
+
+static bool on_replay_is_done(void *context, const struct session_replay *asked)
+{
+    struct world *world = context;
+
+    return replay_is_done(world->replays, &asked->mark, asked->sequence);
+}
+
+static void on_replay_end(void *context, const struct session_replay *asked, bool done)
+{
+    struct world *world = context;
+    char name[48];
+
+    signer_name(&asked->mark, asked->sequence, name);
+    add_line(world, done ? "done" : "undone", name, "");
+    if (done)
+        replay_done(world->replays, &asked->mark, asked->sequence);
+    else
+        replay_undo(world->replays, &asked->mark, asked->sequence);
+}
+
 struct session_hooks world_hooks(struct world *world)
 {
     return (struct session_hooks){.audit = world_audit,
@@ -138,5 +192,9 @@ struct session_hooks world_hooks(struct world *world)
         .ban_left = on_ban_left,
         .hold_rates = on_hold_rates,
         .count = on_count,
+        .replay = on_replay,
+        .replay_is_done = on_replay_is_done,
+        .replay_end = on_replay_end,
+        .replays_later = world->replay_later,
         .context = world};
 }

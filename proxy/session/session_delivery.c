@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* PUBLISH of a broker: delivery is always checked, and signed again where a check says so (mqtt-semantics
+ * "Subscribe and delivery", payload-signatures "Forwarding"). */
+#include "proxy/session/session_internal.h"
+
+/* Acknowledged in the client's stead, so that the broker's window does not stall. */
+static void filter_delivery(
+    struct session *session, struct session_publish *context, struct session_output *output)
+{
+    const struct mqtt_publish *packet = &context->packet;
+
+    session_audit_publish(session, context, AUDIT_delivery_filtered, AUDIT_DROPPED, -1);
+    if (packet->qos > 0)
+        session_flow_refuse(
+            &session->from_broker, packet->qos, packet->packet_id, 0, session->version, output->to_broker);
+}
+
+/* ---- signatures ---- */
+
+static uint64_t resigning(const struct session *session, uint64_t checks)
+{
+    uint64_t found = 0;
+
+    for (uint64_t rest = checks; rest != 0; rest &= rest - 1)
+        if (policy_check(session->settings->policy, (size_t)__builtin_ctzll(rest))->signature->forward ==
+            SIGNATURE_RESIGN)
+            found |= rest & -rest;
+    return found;
+}
+
+/* Of the checks that sign again each is about messages of its own keys. The first whose signature stands
+ * counts; if none does, the first that names the key says why, or else the last. */
+static enum reason verify_to_resign(const struct session *session, const struct signature_message *message,
+    uint64_t checks, struct session_signature *signature)
+{
+    uint64_t refusing = 0;
+    bool named = false;
+
+    for (uint64_t rest = checks; rest != 0; rest &= rest - 1) {
+        uint64_t check = rest & -rest;
+        enum reason reason = session_signature_verify(session, SIGNATURE_DELIVERY, message, check, signature);
+
+        if (signature->monitored != 0)
+            reason = signature->would[__builtin_ctzll(check)].reason;
+        if (reason == REASON_none && signature->check != NULL)
+            return REASON_none;
+        if (reason != REASON_none && !named) {
+            named = reason != REASON_sig_key_unknown;
+            refusing = check;
+        }
+    }
+    return session_signature_verify(session, SIGNATURE_DELIVERY, message, refusing, signature);
+}
+
+/* The client's own signature in place of the origin's: where its version has a place for it. */
+static enum reason resign(
+    const struct session *session, const struct signature_message *message, struct session_publish *context)
+{
+    struct session_signature *signature = &context->signature;
+    struct session_carrier *carrier = &context->carrier;
+    uint8_t space[MPS1_HEADER_MAX];
+    struct mps1_header header;
+    char property[MPS1_PROPERTY_MAX + 4];
+    enum reason reason;
+
+    reason = signature_resign(session->settings->keyring, signature->check->signature, message,
+        policy_subject_id(session->subject), signature->now_ms, &signature->found, &header, space);
+    if (reason != REASON_none)
+        return reason;
+    carrier->changed = carrier->without_property = true;
+    if (session->version == MQTT_V5) {
+        carrier->payload = signature->found.payload;
+        mqtt_property_write_pair(&carrier->properties, VIEW(MPS1_PROPERTY),
+            view_of(property, mps1_write_property(view_of(space, header.length), property)));
+    } else {
+        buffer_append(&carrier->space, view_of(space, header.length));
+        buffer_append(&carrier->space, signature->found.payload);
+        carrier->payload = buffer_view(&carrier->space);
+    }
+    return REASON_none;
+}
+
+/* A signature can cover properties that subscribers of MQTT 3 never get. */
+static const char *detail_of(const struct session *session, const struct session_signature *signature)
+{
+    if (session->version != MQTT_V5 && (signature->found.header.flags & MPS1_PROPS) != 0)
+        return "it covers properties, which MQTT 3 does not have";
+    return signature->found.detail;
+}
+
+/* The client gets its own signature. REASON_none, or why it can't have one. */
+static enum reason pass_resigned(const struct session *session, const struct signature_message *message,
+    struct session_publish *context, uint64_t checks)
+{
+    struct session_signature *signature = &context->signature;
+    enum reason reason = verify_to_resign(session, message, checks, signature);
+
+    if (reason != REASON_none || signature->check == NULL)
+        return reason;
+    reason = resign(session, message, context);
+    if (reason == REASON_none)
+        return REASON_none;
+    if (!signature->check->monitor) {
+        signature->refusing = signature->check;
+        return reason;
+    }
+    session_signature_note(session, signature, signature->check, reason);
+    return REASON_none;
+}
+
+/* REASON_none, or why the client does not get it: context->signature.refusing. */
+static enum reason pass_signatures(
+    const struct session *session, struct session_publish *context, uint64_t checks)
+{
+    const struct mqtt_publish *packet = &context->packet;
+    const struct signature_message message =
+        session_signed_message(session, packet->topic, packet->payload, &packet->properties, packet->retain);
+    uint64_t resigns = resigning(session, checks);
+    struct session_signature *signature = &context->signature;
+    enum reason reason =
+        session_signature_verify(session, SIGNATURE_DELIVERY, &message, checks & ~resigns, signature);
+
+    context->is_signed = true;
+    context->carrier = (struct session_carrier){.payload = packet->payload};
+    session_audit_signatures(session, context, AUDIT_delivery_filtered);
+    if (reason == REASON_none && resigns != 0) {
+        reason = pass_resigned(session, &message, context, resigns);
+        session_audit_signatures(session, context, AUDIT_delivery_filtered);
+    }
+    if (reason == REASON_sig_invalid)
+        signature->found.detail = detail_of(session, signature);
+    return reason;
+}
+
+/* ---- the whole ---- */
+
+/* The packet with the client's signature. False: the client does not take it that large. */
+static bool write_resigned(
+    struct session *session, const struct session_publish *context, struct session_output *output)
+{
+    struct mqtt_packet packet = {
+        .type = MQTT_PUBLISH, .version = session->version, .u.publish = context->packet};
+    size_t before = buffer_length(output->to_client);
+
+    session_carrier_properties(&context->carrier, &session->scratch, &context->packet.properties, 0);
+    packet.u.publish.payload = context->carrier.payload;
+    packet.u.publish.properties.raw = buffer_view(&session->scratch);
+    mqtt_encode(&packet, output->to_client);
+    buffer_clear(&session->scratch);
+    if (buffer_length(output->to_client) - before <= session->client_packet_limit)
+        return true;
+    output->to_client->end = output->to_client->start + before;
+    return false;
+}
+
+/* False: the client does not get it (and the audit knows). */
+static bool deliver(
+    struct session *session, struct session_publish *context, uint64_t checks, struct session_output *output)
+{
+    enum reason reason = pass_signatures(session, context, checks);
+    const struct policy_check_info *refusing = context->signature.refusing;
+
+    context->rewritten = context->carrier.changed;
+    if (reason == REASON_none && context->rewritten && !write_resigned(session, context, output)) {
+        const struct policy_check_info *check = context->signature.check;
+
+        refusing = NULL;
+        if (check->monitor) { /* it goes on as it came */
+            context->rewritten = false;
+            session_signature_note(session, &context->signature, check, REASON_packet_too_large);
+            session_audit_signatures(session, context, AUDIT_delivery_filtered);
+        } else
+            reason = REASON_packet_too_large;
+    }
+    if (reason != REASON_none) {
+        context->verdict =
+            (struct policy_verdict){.reason = reason, .rule = refusing == NULL ? NULL : &refusing->info};
+        filter_delivery(session, context, output);
+    }
+    session_carrier_release(&context->carrier);
+    return reason == REASON_none;
+}
+
+/* The policy's verdict. False: the client may not have it (and the audit knows). */
+static bool judge_delivery(
+    struct session *session, struct session_publish *context, struct session_output *output)
+{
+    const struct session_cache_entry *known = session_cache_find(session->receive_cache, &context->request);
+
+    if (known != NULL) {
+        context->verdict = (struct policy_verdict){
+            .allowed = true, .reason = REASON_allowed, .rule = known->rule, .checks = known->checks};
+        return true;
+    }
+    session_judge(session, &context->request, &context->verdict);
+    if (!context->verdict.allowed) {
+        filter_delivery(session, context, output);
+        return false;
+    }
+    if (context->verdict.would_be_denied)
+        session_audit_publish(session, context, AUDIT_delivery_filtered, AUDIT_MONITORED, -1);
+    else
+        session_cache_add(&session->receive_cache, &context->request, &context->verdict);
+    return true;
+}
+
+enum session_verdict session_broker_publish(
+    struct session *session, const struct mqtt_frame *frame, struct session_output *output)
+{
+    struct session_publish context;
+    struct mqtt_error error;
+    const struct mqtt_publish *packet = &context.packet;
+    uint64_t checks;
+
+    context.rewritten = context.is_signed = false;
+    context.limited_by = context.suppressed = 0;
+    context.response_topic = (struct view){NULL, 0};
+    if (mqtt_decode_publish(frame, MQTT_FROM_SERVER, session->version, &session->settings->options,
+            &context.packet, &error) != MQTT_OK)
+        return session_broker_violation(session, error.statement, error.text, output);
+    if (mqtt_properties_has(&packet->properties, MQTT_TOPIC_ALIAS))
+        return session_broker_violation(
+            session, "MQTT-3.1.2-26", "a topic alias although none was permitted", output);
+    context.request = (struct policy_request){POLICY_RECEIVE, packet->topic, session->settings->dialect,
+        packet->qos, packet->retain, packet->payload.length};
+    if (frame->bytes.length > session->client_packet_limit) {
+        /* [MQTT-3.1.2-25]: thrown away, as if it had been delivered */
+        context.verdict = (struct policy_verdict){.reason = REASON_packet_too_large};
+        filter_delivery(session, &context, output);
+        return SESSION_CONSUMED;
+    }
+    if (!judge_delivery(session, &context, output))
+        return SESSION_CONSUMED;
+    checks = context.verdict.checks;
+    if (checks != 0)
+        checks &= policy_signature_checks(session->settings->policy);
+    if (checks != 0 && !deliver(session, &context, checks, output))
+        return SESSION_CONSUMED;
+    if (packet->qos > 0)
+        session_flow_forwarded(
+            &session->from_broker, packet->qos, packet->packet_id, session->version, output->to_broker);
+    return context.rewritten ? SESSION_CONSUMED : SESSION_FORWARD;
+}
