@@ -5,6 +5,8 @@ from table import row
 PUBLISH = "proxy/session/session_publish.c"
 ACKS = "proxy/session/session_acks.c"
 CONNECT = "proxy/session/session_connect.c"
+WILLS = "proxy/session/session_will.c"
+CACHE = "proxy/session/session_cache.c"
 DECIDE = "policy/decide.c"
 SEMANTICS = "test_semantics_publish.py"
 CONDITIONS = "test_publish.py::test_conditions_are_enforced_and_the_nearest_miss_is_named"
@@ -25,11 +27,11 @@ ROWS = [
         "missed |= retain_fits(rule, request->retain) ? 0U : MISSED_RETAIN;", "", f"{CONDITIONS}[1-True-10-retain]"),
     row("acl-size", "the ACL sees the size", DECIDE,
         "missed |= request->size > rule->max_size ? MISSED_SIZE : 0U;", "", f"{CONDITIONS}[1-False-1025-max_size]"),
-    row("every-message", "no message passes unjudged, however often its topic has passed", PUBLISH,
+    row("every-message", "no message passes unjudged, however often its topic has passed", CACHE,
         "entry->length == request->topic.length && request->qos <= entry->max_qos &&",
         "entry->length == request->topic.length &&",
         f"{SEMANTICS}::test_what_was_allowed_once_opens_nothing_that_is_not"),
-    row("one-reason", "the decision has one reason", PUBLISH,
+    row("one-reason", "the decision has one reason", "proxy/session/session_audit.c",
         "session_event_begin(session, &event, action, context->verdict.reason, disposition);",
         "session_event_begin(session, &event, action, REASON_none, disposition);",
         "test_publish.py::test_a_denied_publish_is_answered_and_goes_nowhere[plain-qos1-v5.0]"),
@@ -72,10 +74,10 @@ ROWS = [
         "if (flow->order[kind].count == 0)\n        answer(", "if (true)\n        answer(",
         f"{SEMANTICS}::test_acks_for_filtered_deliveries_wait_behind_the_clients"),
     row("retransmission", "the same packet id retransmitted gets the same treatment", PUBLISH,
-        "    if (known == NULL) {\n        if (!judge_publish",
-        "    if (known == NULL && packet->dup) {\n"
+        "    if (!is_known(session, &context) && !judge_publish(",
+        "    if (!is_known(session, &context) && packet->dup)\n"
         "        context.verdict = (struct policy_verdict){.allowed = true, .reason = REASON_allowed};\n"
-        "    } else if (known == NULL) {\n        if (!judge_publish",
+        "    else if (!is_known(session, &context) && !judge_publish(",
         f"{SEMANTICS}::test_a_retransmission_is_judged_as_the_first_was"),
     row("receive-maximum", "the broker's Receive Maximum holds", PUBLISH,
         "session->from_client.ids.count >= session->broker_receive_maximum &&", "false &&",
@@ -103,17 +105,17 @@ ROWS = [
         "            UINT64_C(1) << MQTT_CORRELATION_DATA);",
         f"{SEMANTICS}::test_a_message_without_its_alias_is_otherwise_the_same"),
 
-    row("will-topic", "the will's topic is judged at CONNECT", CONNECT,
+    row("will-topic", "the will's topic is judged at CONNECT", WILLS,
         "session_judge(session, &request, verdict);",
         "session_judge(session, &request, verdict);\n"
         "    verdict->allowed = verdict->allowed || verdict->nearest == NULL;",
         "test_will.py::test_a_denied_will_refuses_connect[denied-v3.1.1]"),
-    row("will-payload", "... its payload", CONNECT, JUDGED_WILL, JUDGED_WILL.replace("will->size", "0"),
+    row("will-payload", "... its payload", WILLS, JUDGED_WILL, JUDGED_WILL.replace("will->size", "0"),
         f"{WILL}[size-v5.0]"),
-    row("will-qos", "... its QoS", CONNECT, JUDGED_WILL, JUDGED_WILL.replace("will->qos", "0"), f"{WILL}[qos-v5.0]"),
-    row("will-retain", "... its retain flag", CONNECT, JUDGED_WILL, JUDGED_WILL.replace("will->retain", "false"),
+    row("will-qos", "... its QoS", WILLS, JUDGED_WILL, JUDGED_WILL.replace("will->qos", "0"), f"{WILL}[qos-v5.0]"),
+    row("will-retain", "... its retain flag", WILLS, JUDGED_WILL, JUDGED_WILL.replace("will->retain", "false"),
         f"{WILL}[retain-v5.0]"),
-    row("will-response-topic", "... exactly as a publish: its response topic, too", CONNECT,
+    row("will-response-topic", "... exactly as a publish: its response topic, too", WILLS,
         "session_may_receive_response(session, will->response_topic, verdict);", "",
         "test_will.py::test_a_response_topic_in_a_will_is_judged"),
     row("privilege", "$CONTROL and $SYS need the policy's explicit privilege", DECIDE,

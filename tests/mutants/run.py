@@ -1,15 +1,14 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Takes each behaviour of the MQTT semantics away, one at a time, and requires that an end-to-end test notices.
+"""Takes each behaviour of the specifications away, one at a time, and requires that an end-to-end test notices.
 
     tests/mutants/run.py [--only NAME]... [-j N]
 
-A row (decoding.py, sessions.py, publish.py, subscribe.py, policy.py) names a change of the sources and the tests that
-must fail with it. The tree is copied into a temporary folder, once for each of the N runners, and built there; the
-sources themselves are not touched. First all tests that the rows name must pass without any change. Then each row's
-change is applied, built, tested and taken back. Only a failed assertion of a test counts: what does not build, a
-mqward that crashes, or a text that is not there exactly once is an error of the row. The exit status is 0 only if
-every row is noticed.
+A row (of one of the tables, see load_rows()) names a change of the sources and the tests that must fail with it. The
+tree is copied into a temporary folder, once for each of the N runners, and built there; the sources themselves are
+not touched. First all tests that the rows name must pass without any change. Then each row's change is applied,
+built, tested and taken back. Only a failed assertion of a test counts: what does not build, a mqward that crashes, or
+a text that is not there exactly once is an error of the row. The exit status is 0 only if every row is noticed.
 """
 import argparse
 import concurrent.futures
@@ -47,9 +46,13 @@ def load_rows():
     import decoding
     import policy
     import publish
+    import replay
+    import secrets_kept
     import sessions
+    import signatures
     import subscribe
-    rows = [row for table in (decoding, sessions, publish, subscribe, policy) for row in table.ROWS]
+    tables = (decoding, sessions, publish, subscribe, policy, signatures, replay, secrets_kept)
+    rows = [row for table in tables for row in table.ROWS]
     names = [row.name for row in rows]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:

@@ -7,6 +7,7 @@ CONNECT = "proxy/session/session_connect.c"
 CONNACK = "proxy/session/session_connack.c"
 END = "proxy/session/session_end.c"
 PUBLISH = "proxy/session/session_publish.c"
+DELIVERY = "proxy/session/session_delivery.c"
 ALIAS = "proxy/session/session_alias.c"
 REFUSED = "test_semantics_sessions.py::test_a_connect_that_the_policy_refuses_never_reaches_the_broker"
 SILENT = "test_semantics_sessions.py::test_a_client_that_is_silent_ends_the_brokers_connection_without_disconnect"
@@ -19,7 +20,7 @@ ROWS = [
         "session_connect_refuse(session, reason, found->rule, found->detail, output);\n    return false;",
         "return true;", f"{REFUSED}[password-v3.1.1]"),
     row("connect-policy", "... and the policy allows it", CONNECT,
-        "if (connect->has_will && !will_allowed(session, &connect->will, output))", "if (false)",
+        "if (connect->has_will && !session_will_allowed(session, &connect->will, &checks, output))", "if (false)",
         f"{REFUSED}[will-v5.0]"),
     row("connect-goes-on", "then the broker's connection is opened and CONNECT sent on", CONNECT,
         "mqtt_encode(&rewritten, output->to_broker);",
@@ -112,7 +113,7 @@ ROWS = [
     row("alias-permitted", "the broker is given no leave to send aliases", CONNECT, NO_ALIAS,
         "BIT(MQTT_MAXIMUM_PACKET_SIZE) | BIT(MQTT_SESSION_EXPIRY_INTERVAL) |",
         "test_alias.py::test_a_dropped_delivery_does_not_lose_the_alias_that_it_defined"),
-    row("alias-of-broker", "... and one that sends them does not get them through", PUBLISH,
+    row("alias-of-broker", "... and one that sends them does not get them through", DELIVERY,
         "if (mqtt_properties_has(&packet->properties, MQTT_TOPIC_ALIAS))", "if (false)",
         "test_alias.py::test_a_dropped_delivery_does_not_lose_the_alias_that_it_defined"),
     rows("alias-0", "alias 0: 0x94", [

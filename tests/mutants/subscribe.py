@@ -6,6 +6,7 @@ SUBSCRIBE = "proxy/session/session_subscribe.c"
 UNSUBSCRIBE = "proxy/session/session_unsubscribe.c"
 PENDING = "proxy/session/session_pending.c"
 PUBLISH = "proxy/session/session_publish.c"
+DELIVERY = "proxy/session/session_delivery.c"
 TEXT = "proxy/mqtt/text.c"
 POLICY = "policy/subscribe.c"
 SEMANTICS = "test_semantics_subscribe.py"
@@ -13,7 +14,9 @@ MERGED = f"{SEMANTICS}::test_denied_filters_are_left_out_and_the_answers_merged"
 MATCHES = f"{SEMANTICS}::test_a_pattern_matches_as_mqtt_says"
 SHARE = "test_semantics_dialects.py::test_a_malformed_share_is_a_protocol_error_towards_every_broker[v5.0-mosquitto]"
 REFUSED = "if (session_filters_remove(&session->subscriptions.refused, hash) && !session->resumed) {"
-RECEIVED = "if (remembered(session->receive_cache, &context.request) == NULL) {"
+RECEIVED = "    if (!judge_delivery(session, &context, output))"
+# What is not judged has no verdict of its own.
+UNJUDGED = "    context.verdict = (struct policy_verdict){.allowed = true};\n" + RECEIVED
 
 ROWS = [
     row("filter-by-itself", "each filter is judged by itself", SUBSCRIBE,
@@ -51,19 +54,19 @@ ROWS = [
     row("overlap-granted", "a filter that overlaps a denied subtree may be granted", POLICY,
         "if (judge->topic.shared && verdict->filtered) {", "if (verdict->filtered) {",
         "test_delivery.py::test_an_overlapping_subscription_is_granted_and_its_deliveries_filtered[qos0-v5.0]"),
-    row("delivery-filtered", "... then delivery filters", PUBLISH, "if (!context.verdict.allowed) {", "if (false) {",
+    row("delivery-filtered", "... then delivery filters", DELIVERY, "if (!context->verdict.allowed) {", "if (false) {",
         "test_delivery.py::test_an_overlapping_subscription_is_granted_and_its_deliveries_filtered[qos0-v5.0]"),
-    row("persistent-sessions", "delivery is always checked: what a persistent session kept", PUBLISH, RECEIVED,
-        RECEIVED.replace("if (", "if (!packet->dup && "),
+    row("persistent-sessions", "delivery is always checked: what a persistent session kept", DELIVERY, RECEIVED,
+        UNJUDGED.replace("if (", "if (!packet->dup && "),
         f"{SEMANTICS}::test_what_a_session_or_the_broker_kept_is_judged_again"),
-    row("broker-side-subscriptions", "... broker-side subscriptions", PUBLISH, RECEIVED,
-        RECEIVED.replace("if (", "if (session->subscriptions.held.count > 0 && "),
+    row("broker-side-subscriptions", "... broker-side subscriptions", DELIVERY, RECEIVED,
+        UNJUDGED.replace("if (", "if (session->subscriptions.held.count > 0 && "),
         f"{SEMANTICS}::test_a_delivery_that_nobody_subscribed_to_is_judged",
         "test_delivery.py::test_leftovers_of_a_session_that_was_made_elsewhere_are_filtered[qos1-v5.0]"),
-    row("retained", "... retained messages", PUBLISH, RECEIVED, RECEIVED.replace("if (", "if (!packet->retain && "),
+    row("retained", "... retained messages", DELIVERY, RECEIVED, UNJUDGED.replace("if (", "if (!packet->retain && "),
         f"{SEMANTICS}::test_what_a_session_or_the_broker_kept_is_judged_again",
         "test_delivery.py::test_retained_messages_are_filtered[v5.0]"),
-    row("filtered-acked-1", "a dropped delivery is acknowledged to the broker: PUBACK", PUBLISH,
+    row("filtered-acked-1", "a dropped delivery is acknowledged to the broker: PUBACK", DELIVERY,
         "if (packet->qos > 0)\n        session_flow_refuse(\n            &session->from_broker,",
         "if (packet->qos > 1)\n        session_flow_refuse(\n            &session->from_broker,",
         f"{SEMANTICS.replace('subscribe', 'publish')}::test_a_filtered_delivery_is_acknowledged_to_its_end"),
