@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Any file as keys.yaml: no crash, a keyring exactly when there is no error, and no secret in what is said of
- * it. What is behind a zero byte is the file of a secret, "100"; "101" is always a good one. Whatever key is
- * accepted can be found, taken and used. */
+ * it, unless the file itself has it in a place where no secret belongs (libFuzzer copies what is searched for
+ * into its inputs). What is behind a zero byte is the file of a secret, "100"; "101" is always a good one.
+ * Whatever key is accepted can be found, taken and used. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -76,7 +77,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct diag_list *diag = diag_list_new();
     struct keyring *keyring = keyring_load("/proc/self/fd/99", diag, NULL);
     REQUIRE((keyring == NULL) == (diag_errors(diag) > 0));
-    diag_each(diag, expect_no_secret, NULL);
+    if (memmem(text.data, text.length, VIEW(SECRET).data, VIEW(SECRET).length) == NULL)
+        diag_each(diag, expect_no_secret, NULL);
     for (size_t i = 0; keyring != NULL && i < keyring_count(keyring); i++)
         use_key(keyring, keyring_entry(keyring, i));
     keyring_release(keyring);
