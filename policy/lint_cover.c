@@ -111,6 +111,13 @@ static void note_culprit(struct cover *cover, const struct policy_rule *rule)
     cover->culprit_count++;
 }
 
+/* Does the rule's own except surely take the topic from it? Where a value is not known yet (<client_id> of a
+ * will whose client leaves the choice to the broker), a deny holds, and its except does not. */
+static bool takes_away(const struct cover *cover, const struct rule_reference *except)
+{
+    return except->rule == cover->rule && (!cover->rule->deny || except->pattern->slots == 0);
+}
+
 /* Is the witness that these hits are about decided by another rule, or not the rule's at all? */
 static bool witness_covered(
     struct cover *cover, const struct rule_hits *hits, const struct pattern *pattern, unsigned verb)
@@ -120,7 +127,7 @@ static bool witness_covered(
         for (uint32_t k = 0; k < terminal->count && cover->references_left > 0;
              k++, cover->references_left--) {
             const struct policy_rule *other = terminal->references[k].rule;
-            if (k < terminal->except_count && other == cover->rule)
+            if (k < terminal->except_count && takes_away(cover, &terminal->references[k]))
                 return true;
             if (k < terminal->except_count || !decides_instead(cover, other, verb) ||
                 !same_clients(cover, other) || !speaks_of_all(cover, other, pattern))
