@@ -99,6 +99,7 @@ keyword_set keyword_set_boolean;     /* bool: true or false */
 keyword_set keyword_set_number;      /* uint64_t */
 keyword_set keyword_set_size;        /* uint64_t bytes */
 keyword_set keyword_set_duration_ms; /* uint64_t milliseconds */
+keyword_set keyword_set_duration_ns; /* uint64_t nanoseconds; written in us, ms or s */
 keyword_set keyword_set_share_ppm;   /* uint32_t parts per million */
 keyword_set keyword_set_choice;      /* int: the choice's value */
 keyword_set keyword_set_choices;     /* unsigned: the OR of the values of a list (or of one scalar) */

@@ -8,7 +8,7 @@
 
 static void print_choices(struct buffer *out, const struct keyword *keyword)
 {
-    if (keyword->set == keyword_set_choices)
+    if (keyword_type_of(keyword).kind == KEYWORD_KIND_CHOICES)
         buffer_append(out, VIEW("one or a list of "));
     const char *separator = "";
     for (const struct keyword_choice *choice = keyword->choices; choice->name != NULL; choice++) {

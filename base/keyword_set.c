@@ -136,6 +136,12 @@ int keyword_set_duration_ms(struct keyword_context *context, const struct keywor
     return set_quantity(context, keyword, target, node, &quantity_duration);
 }
 
+int keyword_set_duration_ns(struct keyword_context *context, const struct keyword *keyword, void *target,
+    const struct yaml_node *node)
+{
+    return set_quantity(context, keyword, target, node, &quantity_short_duration);
+}
+
 int keyword_set_share_ppm(struct keyword_context *context, const struct keyword *keyword, void *target,
     const struct yaml_node *node)
 {

@@ -26,6 +26,12 @@ const struct quantity quantity_duration = {.expected = "a duration",
     .bare_zero_only = true,
     .pattern = "^(0|" WHOLE_NUMBER "(ms|s|m|h|d))$",
     .units = {{86400000, "d"}, {3600000, "h"}, {60000, "m"}, {1000, "s"}, {1, "ms"}}};
+const struct quantity quantity_short_duration = {.expected = "a duration",
+    .hint = "a number and, without a blank, one of us, ms, s: 20us",
+    .parse = number_parse_duration_ns,
+    .bare_zero_only = true,
+    .pattern = "^(0|" WHOLE_NUMBER "(us|ms|s))$",
+    .units = {{1000000000, "s"}, {1000000, "ms"}, {1000, "us"}, {1, "ns"}}};
 
 struct keyword_quantity_text quantity_show(const struct quantity *quantity, uint64_t value)
 {
@@ -70,6 +76,7 @@ static const struct {
     {keyword_set_number, {KEYWORD_KIND_QUANTITY, "number", &quantity_number}},
     {keyword_set_size, {KEYWORD_KIND_QUANTITY, "size", &quantity_size}},
     {keyword_set_duration_ms, {KEYWORD_KIND_QUANTITY, "duration", &quantity_duration}},
+    {keyword_set_duration_ns, {KEYWORD_KIND_QUANTITY, "duration", &quantity_short_duration}},
     {keyword_set_share_ppm, {KEYWORD_KIND_SHARE, "share", NULL}},
     {keyword_set_choice, {KEYWORD_KIND_CHOICE, "choice", NULL}},
     {keyword_set_choices, {KEYWORD_KIND_CHOICES, "choices", NULL}},

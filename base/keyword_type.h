@@ -21,7 +21,7 @@ struct quantity {
     } units[5]; /* for output: largest first, ended by the factor 1 */
 };
 
-extern const struct quantity quantity_number, quantity_size, quantity_duration;
+extern const struct quantity quantity_number, quantity_size, quantity_duration, quantity_short_duration;
 
 enum keyword_kind {
     KEYWORD_KIND_UNKNOWN, /* a module's own, of which the table says no more */

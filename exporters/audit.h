@@ -23,6 +23,8 @@
     ACTION(subscription_withdrawn, "mqtt-subscription-withdrawn", "event", "network", "access,denied")       \
     ACTION(delivery_filtered, "mqtt-delivery-filtered", "event", "network", "access,denied")                 \
     ACTION(signature_rejected, "mqtt-signature-rejected", "event", "network", "access,denied")               \
+    ACTION(payload_matched, "mqtt-payload-matched", "alert", "malware,intrusion_detection", "info,denied")   \
+    ACTION(scan_failed, "mqtt-scan-failed", "event", "network", "access,denied")                             \
     ACTION(will_denied, "mqtt-will-denied", "event", "network", "access,denied")                             \
     ACTION(protocol_error, "mqtt-protocol-error", "event", "network", "protocol,denied")                     \
     ACTION(tls_handshake_failed, "tls-handshake-failed", "event", "network", "connection,denied")            \
@@ -58,9 +60,12 @@ enum audit_disposition {
     AUDIT_MONITORED  /* would have been denied; went on because of monitor mode */
 };
 
-#define AUDIT_ROLES_MAX 16
+#define AUDIT_LIST_MAX 16
+#define AUDIT_ROLES_MAX AUDIT_LIST_MAX
+#define AUDIT_YARA_MAX AUDIT_LIST_MAX
 
-/* Absent strings are empty views, absent numbers are as said. */
+/* Absent strings are empty views, absent numbers are as said. The count of a list stands right behind it
+ * (audit.c finds it there). */
 struct audit_event {
     enum audit_action action;
     enum reason reason;
@@ -119,6 +124,27 @@ struct audit_event {
     /* a signature of the payload, as it names itself: it may be forged */
     struct view signature_kid, signature_sub;
 
+    /* What YARA has found in the payload. rule and rule_location are the policy's check. */
+    struct view yara_rules[AUDIT_YARA_MAX]; /* names; the first is what the next ones are about */
+    uint8_t yara_rule_count;
+    struct view yara_sets[AUDIT_YARA_MAX]; /* rule sets, each once; the first is that of the first rule */
+    uint8_t yara_set_count;
+    struct view yara_tags[AUDIT_YARA_MAX];
+    uint8_t yara_tag_count;
+    struct view yara_techniques[AUDIT_YARA_MAX]; /* of ATT&CK: "T1105", each once */
+    uint8_t yara_technique_count;
+    struct view yara_id, yara_description, yara_reference, yara_severity; /* of its meta */
+    bool has_yara_offset;
+    uint64_t yara_offset;        /* of a match in the view */
+    struct view yara_view;       /* "raw", "json/base64" */
+    struct view yara_part;       /* "payload", "user_property", "correlation_data" */
+    uint64_t yara_matches;       /* of rules in parts and views; 0: the event is about no scan, or one
+                                    that found nothing */
+    struct view scan_incomplete; /* why not all was looked at; empty: all was, or nothing was scanned */
+    struct view quarantine;      /* what became of it there; empty: nothing was to be stored */
+    bool has_quarantine_sha256;
+    uint8_t quarantine_sha256[32]; /* of what is kept there: the name of its files */
+
     /* which rule */
     struct view ruleset; /* the policy's name */
     struct view policy_version;
@@ -148,7 +174,7 @@ struct audit_event {
 #define AUDIT_FIELD_MAX 1024
 /* No encoded event is longer: what a caller must see free in its ring before it lets a packet have its
  * effect. */
-#define AUDIT_EVENT_MAX 16384
+#define AUDIT_EVENT_MAX 20992
 
 /* Encodes into out (AUDIT_EVENT_MAX bytes at least); returns the length. Absent fields take no room. */
 size_t audit_event_encode(const struct audit_event *event, uint8_t *out);

@@ -5,7 +5,7 @@
  *   FIELD(id, KIND, member, cap)
  *     id    on disk: never reused, never renumbered, ascending; a new field goes to the end
  *     KIND  how the member is encoded (audit.c)
- *     cap   of a text: its longest kept length in bytes; 0 for other kinds
+ *     cap   of a text, and of each text of a list: its longest kept length in bytes; 0 for other kinds
  *
  * The caps are such that the longest event fits AUDIT_EVENT_MAX (checked when audit.c is compiled). */
 #ifndef MQWARD_EXPORTERS_AUDIT_FIELDS_H
@@ -38,7 +38,7 @@
     FIELD(24, TEXT, user, 1024)                                                                              \
     FIELD(25, TEXT, source, 64)                                                                              \
     FIELD(26, TEXT, username, 1024)                                                                          \
-    FIELD(27, ROLES, roles, 128)                                                                             \
+    FIELD(27, LIST, roles, 128)                                                                              \
     FIELD(28, TEXT, client_id, 1024)                                                                         \
     FIELD(29, TEXT, packet, 32)                                                                              \
     FIELD(30, TEXT, mqtt_version, 16)                                                                        \
@@ -77,9 +77,25 @@
     FIELD(63, U64, ban_until_us, 0)                                                                          \
     FIELD(64, U64, suppressed, 0)                                                                            \
     FIELD(65, TEXT, signature_kid, 32)                                                                       \
-    FIELD(66, TEXT, signature_sub, 64)
+    FIELD(66, TEXT, signature_sub, 64)                                                                       \
+    FIELD(67, LIST, yara_rules, 128)                                                                         \
+    FIELD(68, LIST, yara_sets, 64)                                                                           \
+    FIELD(69, LIST, yara_tags, 32)                                                                           \
+    FIELD(70, LIST, yara_techniques, 16)                                                                     \
+    FIELD(71, TEXT, yara_id, 128)                                                                            \
+    FIELD(72, TEXT, yara_description, 512)                                                                   \
+    FIELD(73, TEXT, yara_reference, 256)                                                                     \
+    FIELD(74, TEXT, yara_severity, 16)                                                                       \
+    FIELD(75, FLAG, has_yara_offset, 0)                                                                      \
+    FIELD(76, U64, yara_offset, 0)                                                                           \
+    FIELD(77, TEXT, yara_view, 64)                                                                           \
+    FIELD(78, TEXT, yara_part, 32)                                                                           \
+    FIELD(79, U64, yara_matches, 0)                                                                          \
+    FIELD(80, TEXT, scan_incomplete, 96)                                                                     \
+    FIELD(81, TEXT, quarantine, 32)                                                                          \
+    FIELD(82, HASH, quarantine_sha256, 0)
 
-/* AUDIT_CAP_topic and so on; 0 for what is not a text. */
+/* AUDIT_CAP_topic and so on; 0 for what is neither a text nor a list of them. */
 enum audit_cap {
 #define FIELD(id, kind, member, cap) AUDIT_CAP_##member = cap,
     AUDIT_FIELDS(FIELD)

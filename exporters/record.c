@@ -13,11 +13,8 @@
 #include <stdio.h>
 
 #include "base/buffer.h"
-#include "base/clock.h"
-#include "base/json.h"
-#include "base/number.h"
-#include "exporters/audit.h"
-#include "exporters/audit_fields.h"
+#include "exporters/record_write.h"
+#include "exporters/record_yara.h"
 
 /* ---- what differs by action ---- */
 
@@ -43,6 +40,8 @@ static const struct record_style record_styles[AUDIT_ACTION_COUNT] = {
     [AUDIT_subscription_withdrawn] = {"subscription withdrawn", SHAPE_TOPIC, "failure"},
     [AUDIT_delivery_filtered] = {"delivery filtered", SHAPE_TOPIC, "failure"},
     [AUDIT_signature_rejected] = {"signature rejected", SHAPE_TOPIC, "failure"},
+    [AUDIT_payload_matched] = {"payload matched", SHAPE_TOPIC, "failure"},
+    [AUDIT_scan_failed] = {"scan failed", SHAPE_TOPIC, "failure"},
     [AUDIT_will_denied] = {"will denied", SHAPE_TOPIC, "failure"},
     [AUDIT_protocol_error] = {"protocol error", SHAPE_ADDRESS, "failure"},
     [AUDIT_tls_handshake_failed] = {"TLS handshake failed", SHAPE_ADDRESS, "failure"},
@@ -70,30 +69,17 @@ static bool record_is_default_deny(const struct audit_event *event)
                event->reason == REASON_feature_not_granted || event->reason == REASON_not_privileged);
 }
 
+/* In monitor mode, and where a check on payloads only alerts, nothing was denied: SIEMs must not count it. */
+static bool record_went_on(const struct audit_event *event)
+{
+    bool scan = event->action == AUDIT_payload_matched || event->action == AUDIT_scan_failed;
+
+    return event->disposition == AUDIT_MONITORED || (scan && event->disposition == AUDIT_INFORMED);
+}
+
 /* ---- small writers ---- */
 
-/* A text of the event, if it is there. */
-#define RECORD_TEXT(json, key, event, member) record_text((json), (key), (event)->member, AUDIT_CAP_##member)
-
-static void record_text(struct json *json, const char *key, struct view text, size_t cap)
-{
-    if (text.length > 0)
-        json_write_string_capped(json, key, text, cap);
-}
-
-/* Indexes map numbers to a signed 64-bit type and refuse the whole document for more. */
-static void record_number(struct json *json, const char *key, uint64_t value)
-{
-    json_write_unsigned(json, key, value > INT64_MAX ? INT64_MAX : value);
-}
-
-static void record_literal(struct json *json, const char *key, const char *text)
-{
-    json_write_string(json, key, view_of_string(text));
-}
-
-/* "a,b,c" as an array. In monitor mode what would have been denied went on: SIEMs must not count it as
- * denied. */
+/* "a,b,c" as an array. What went on was not denied but allowed. */
 static void record_list(struct json *json, const char *key, const char *list, bool went_on)
 {
     json_write_array_begin(json, key);
@@ -126,21 +112,13 @@ static void record_address(struct json *json, struct view ip, uint16_t port)
         json_write_unsigned(json, "port", port);
 }
 
-static void record_timestamp(struct json *json, const char *key, uint64_t wall_us)
-{
-    char text[CLOCK_TIMESTAMP_LENGTH + 1];
-
-    clock_format_timestamp(wall_us, text);
-    record_literal(json, key, text);
-}
-
 /* ---- blocks ---- */
 
 static void record_event(struct json *json, const struct audit_event *event, const struct record_seal *seal)
 {
     const struct audit_action_info *action = audit_action_info(event->action);
     const struct reason_info *reason = reason_info(event->reason);
-    bool went_on = event->disposition == AUDIT_MONITORED;
+    bool went_on = record_went_on(event);
     char id[64];
 
     json_write_object_begin(json, "event");
@@ -155,7 +133,7 @@ static void record_event(struct json *json, const struct audit_event *event, con
     record_literal(json, "outcome", went_on ? "success" : record_styles[event->action].outcome);
     record_literal(json, "reason", reason->name);
     record_literal(json, "code", reason->code);
-    json_write_unsigned(json, "severity", reason->severity);
+    json_write_unsigned(json, "severity", record_match_severity(event, reason->severity));
     record_literal(json, "module", "mqward");
     record_literal(json, "dataset", "mqward.audit");
     if (event->has_totals)
@@ -245,12 +223,7 @@ static void record_user(struct json *json, const struct audit_event *event)
         return;
     json_write_object_begin(json, "user");
     RECORD_TEXT(json, "name", event, user);
-    if (event->role_count > 0) {
-        json_write_array_begin(json, "roles");
-        for (uint8_t i = 0; i < event->role_count; i++)
-            record_text(json, NULL, event->roles[i], AUDIT_CAP_roles);
-        json_write_array_end(json);
-    }
+    RECORD_LIST(json, "roles", event, roles, role_count);
     json_write_object_end(json);
 }
 
@@ -288,6 +261,10 @@ static void record_rule(struct json *json, const struct audit_event *event)
 {
     bool default_deny = record_is_default_deny(event);
 
+    if (record_is_match(event)) {
+        record_match_rule(json, event);
+        return;
+    }
     if (event->ruleset.length == 0 && event->rule.length == 0 && !default_deny)
         return;
     json_write_object_begin(json, "rule");
@@ -333,6 +310,23 @@ static void record_related_ips(struct json *json, const struct audit_event *even
     json_write_array_end(json);
 }
 
+static void record_related_hashes(struct json *json, const struct audit_event *event)
+{
+    bool kept =
+        record_has_kept_hash(event) &&
+        !(event->has_payload_hash && memcmp(event->quarantine_sha256, event->payload_sha256, 32) == 0);
+
+    if (!event->has_payload_hash && !kept && event->tls_fingerprint.length == 0)
+        return;
+    json_write_array_begin(json, "hash");
+    if (event->has_payload_hash)
+        json_write_hex(json, NULL, view_of(event->payload_sha256, sizeof(event->payload_sha256)));
+    if (kept)
+        json_write_hex(json, NULL, view_of(event->quarantine_sha256, sizeof(event->quarantine_sha256)));
+    RECORD_TEXT(json, NULL, event, tls_fingerprint);
+    json_write_array_end(json);
+}
+
 static void record_related(struct json *json, const struct audit_event *event)
 {
     bool username = event->username.length > 0 && !view_equal(event->username, event->user);
@@ -346,13 +340,7 @@ static void record_related(struct json *json, const struct audit_event *event)
             RECORD_TEXT(json, NULL, event, username);
         json_write_array_end(json);
     }
-    if (event->has_payload_hash || event->tls_fingerprint.length > 0) {
-        json_write_array_begin(json, "hash");
-        if (event->has_payload_hash)
-            json_write_hex(json, NULL, view_of(event->payload_sha256, sizeof(event->payload_sha256)));
-        RECORD_TEXT(json, NULL, event, tls_fingerprint);
-        json_write_array_end(json);
-    }
+    record_related_hashes(json, event);
     json_write_object_end(json);
 }
 
@@ -443,6 +431,7 @@ static void record_mqward(
     if (event->suppressed > 0)
         record_number(json, "suppressed", event->suppressed);
     record_signature(json, event);
+    record_scan(json, event);
     record_ban(json, event);
     json_write_object_end(json);
 }

@@ -32,7 +32,7 @@ uint64_t checks_match(const struct policy *policy, const struct policy_subject *
     uint64_t checks =
         find_checks(policy, subject->values, subject->groups, operation_verb(operation), region);
     if (operation == POLICY_WILL)
-        return checks & policy->signature_checks; /* rates count what comes as PUBLISH */
+        return checks & ~policy->checks_of[POLICY_CHECK_RATE]; /* which count what comes as PUBLISH */
     /* Who published is not known any more: neither the groups nor the values are the receiver's. */
     if (operation == POLICY_RECEIVE && policy->resign_checks != 0)
         checks |= find_checks(policy, unknown, NULL, VERB_PUBLISH, region) & policy->resign_checks;
@@ -54,7 +54,13 @@ const struct policy_check_info *policy_check(const struct policy *policy, size_t
 uint64_t policy_signature_checks(const struct policy *policy)
 {
     assert(policy->magic == POLICY_MAGIC);
-    return policy->signature_checks;
+    return policy->checks_of[POLICY_CHECK_SIGNATURE];
+}
+
+uint64_t policy_yara_checks(const struct policy *policy)
+{
+    assert(policy->magic == POLICY_MAGIC);
+    return policy->checks_of[POLICY_CHECK_YARA];
 }
 
 void policy_replay_span(const struct policy *policy, struct replay_span *span)

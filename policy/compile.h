@@ -21,13 +21,14 @@ void compile_identity(struct compiler *compiler);
 void compile_groups(struct compiler *compiler);
 void compile_rules(struct compiler *compiler);
 void compile_checks(struct compiler *compiler);
-/* Of one of them. groups: compile_group_names(). */
-struct signature_terms;
-const struct signature_terms *compile_signature(
-    struct compiler *compiler, const struct parsed_check *check, const char *const *groups);
-/* "keys: [m25a], max_age: 5m, ..." */
-const char *compile_signature_text(
-    struct compiler *compiler, const struct parsed_check *check, const struct signature_terms *terms);
+/* What each kind of them has of its own: the verbs of the match, and what info says of it. groups:
+ * compile_group_names(). */
+typedef void compile_kind(struct compiler *compiler, const struct parsed_check *parsed,
+    const char *const *groups, struct policy_check *check);
+compile_kind compile_signature, compile_yara;
+/* An error about a key of a check, or one within it (NULL: none). */
+void compile_refuse_check(struct compiler *compiler, const struct parsed_check *check, const char *key,
+    const char *inner, const char *hint, const char *message);
 /* unsure: the policy has errors already, which these may follow from. */
 void compile_tests(struct compiler *compiler, bool unsure);
 /* Runs the policy's own tests; each that fails is an error. Only without other errors. */

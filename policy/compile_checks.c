@@ -15,7 +15,7 @@ static const struct counted_row {
     [POLICY_CONNECTS] = {"connects", "connects_burst"},
 };
 
-static void refuse_key(struct compiler *compiler, const struct parsed_check *check, const char *key,
+void compile_refuse_check(struct compiler *compiler, const struct parsed_check *check, const char *key,
     const char *inner, const char *hint, const char *message)
 {
     struct diag_place place = compile_key_place(check->node, &check->name, key, inner);
@@ -29,7 +29,7 @@ static void check_bursts(struct compiler *compiler, const struct parsed_check *c
 {
     for (size_t i = 0; i < POLICY_COUNTED; i++) {
         if (check->has_burst[i] && !check->rates[i].given)
-            refuse_key(compiler, check, "rate", counted_rows[i].burst_key,
+            compile_refuse_check(compiler, check, "rate", counted_rows[i].burst_key,
                 arena_format(compiler->arena, "it is the burst of '%s'", counted_rows[i].key),
                 arena_format(
                     compiler->arena, "'%s' without '%s'", counted_rows[i].burst_key, counted_rows[i].key));
@@ -44,9 +44,9 @@ static void check_address(struct compiler *compiler, const struct parsed_check *
     if (check->per != POLICY_PER_ADDRESS || !check->rates[POLICY_CONNECTS].given)
         return;
     if (check->has_who)
-        refuse_key(compiler, check, "who", NULL, hint, message);
+        compile_refuse_check(compiler, check, "who", NULL, hint, message);
     if (check->has_unless)
-        refuse_key(compiler, check, "unless", NULL, hint, message);
+        compile_refuse_check(compiler, check, "unless", NULL, hint, message);
 }
 
 static void check_rate(struct compiler *compiler, const struct parsed_check *check)
@@ -57,12 +57,12 @@ static void check_rate(struct compiler *compiler, const struct parsed_check *che
     check_bursts(compiler, check);
     check_address(compiler, check);
     if (!publishes && !check->rates[POLICY_CONNECTS].given)
-        refuse_key(compiler, check, "rate", NULL, "such as 'messages: 20/s'",
+        compile_refuse_check(compiler, check, "rate", NULL, "such as 'messages: 20/s'",
             "a rate needs 'messages', 'bytes' or 'connects'");
     else if (!publishes && check->has_topics)
-        refuse_key(compiler, check, "topics", NULL, "remove it", "a CONNECT has no topic");
+        compile_refuse_check(compiler, check, "topics", NULL, "remove it", "a CONNECT has no topic");
     else if (publishes && !check->has_topics)
-        refuse_key(compiler, check, "check", NULL, "such as 'topics: [\"#\"]'",
+        compile_refuse_check(compiler, check, "check", NULL, "such as 'topics: [\"#\"]'",
             "'topics' is missing: which publishes is it about?");
 }
 
@@ -104,9 +104,13 @@ static const char *show_rate(struct compiler *compiler, const struct parsed_chec
     return result;
 }
 
-static void compile_rate(
-    struct compiler *compiler, const struct parsed_check *parsed, struct policy_check_info *info)
+static void compile_rate(struct compiler *compiler, const struct parsed_check *parsed,
+    const char *const *groups, struct policy_check *check)
 {
+    struct policy_check_info *info = &check->info;
+    (void)groups;
+    check_rate(compiler, parsed);
+    check->match.verbs = VERB_PUBLISH;
     info->per = (enum policy_per)parsed->per;
     for (int i = 0; i < POLICY_COUNTED; i++) {
         const struct parsed_rate *rate = &parsed->rates[i];
@@ -123,42 +127,46 @@ static void compile_rate(
 
 /* ---- the whole ---- */
 
+static compile_kind *const kinds[POLICY_CHECK_KINDS] = {[POLICY_CHECK_RATE] = compile_rate,
+    [POLICY_CHECK_SIGNATURE] = compile_signature,
+    [POLICY_CHECK_YARA] = compile_yara};
+
+/* After an error there may be none, or several. */
+static enum policy_check_kind kind_of(const struct parsed_check *parsed)
+{
+    int kind = POLICY_CHECK_KINDS - 1;
+    while (kind > 0 && !parsed->is_of[kind])
+        kind--;
+    return (enum policy_check_kind)kind;
+}
+
 static void compile_check(struct compiler *compiler, const struct parsed_check *parsed,
     const char *const *names, size_t index, struct policy_check *check)
 {
     if (parsed->name.text.length == 0)
         return; /* reported as missing */
-    if (!parsed->has_signature)
-        check_rate(compiler, parsed);
     check->match = (struct policy_rule){
         .info = compile_info(compiler, parsed->name.text, &parsed->name.place),
         .who = compile_group_set(compiler, &parsed->who, names),
         .unless = compile_group_set(compiler, &parsed->unless, names),
         .rank = (uint32_t)index,
-        .verbs = parsed->has_signature ? (uint8_t)parsed->signature.verbs : VERB_PUBLISH,
         .deny = true,
         .monitor = parsed->mode == POLICY_MONITOR,
         .topic_count = parsed->topics.count,
     };
     check->match.topics = compile_patterns(compiler, &parsed->topics, &check->match.slots);
     check->info.info = check->match.info;
+    check->info.kind = kind_of(parsed);
     check->info.monitor = check->match.monitor || compiler->policy->settings.mode == POLICY_MONITOR;
-    if (!parsed->has_signature) {
-        compile_rate(compiler, parsed, &check->info);
-        return;
-    }
-    check->info.signature = compile_signature(compiler, parsed, names);
-    check->info.text = compile_signature_text(compiler, parsed, check->info.signature);
+    kinds[check->info.kind](compiler, parsed, names, check);
 }
 
-static void find_signatures(struct policy *policy)
+static void find_kinds(struct policy *policy)
 {
     for (size_t i = 0; i < policy->check_count && i < POLICY_CHECKS_MAXIMUM; i++) {
-        const struct signature_terms *terms = policy->checks[i].info.signature;
-        if (terms == NULL)
-            continue;
-        policy->signature_checks |= UINT64_C(1) << i;
-        if (terms->forward == SIGNATURE_RESIGN)
+        const struct policy_check_info *info = &policy->checks[i].info;
+        policy->checks_of[info->kind] |= UINT64_C(1) << i;
+        if (info->signature != NULL && info->signature->forward == SIGNATURE_RESIGN)
             policy->resign_checks |= UINT64_C(1) << i;
     }
 }
@@ -169,7 +177,7 @@ static void find_span(struct replay_span *span, const struct parsed_checks *chec
 {
     for (size_t i = 0; i < checks->count; i++) {
         const struct parsed_signature *signature = &checks->items[i].signature;
-        if (!checks->items[i].has_signature || (signature->verbs & VERB_PUBLISH) == 0 ||
+        if (!checks->items[i].is_of[POLICY_CHECK_SIGNATURE] || (signature->verbs & VERB_PUBLISH) == 0 ||
             signature->replay != SIGNATURE_REPLAY_NONCE)
             continue;
         if (signature->max_age_ms + signature->skew_ms > span->age_ms)
@@ -192,7 +200,7 @@ void compile_checks(struct compiler *compiler)
             "a policy has at most %d checks, this one has %zu", POLICY_CHECKS_MAXIMUM, parsed->count);
     compiler->policy->checks = checks;
     compiler->policy->check_count = parsed->count;
-    find_signatures(compiler->policy);
+    find_kinds(compiler->policy);
 }
 
 static void add_to_trie(const struct policy *policy, struct rule_trie *trie, const struct policy_rule *rule)

@@ -4,8 +4,6 @@
 #include "policy/compile.h"
 #include "policy/signature.h"
 
-#define CHECK_ARGS(check) VIEW_ARGS((check)->name.text)
-
 /* ---- keys ---- */
 
 static const char *key_hint(struct compiler *compiler, struct view kid)
@@ -104,8 +102,7 @@ static const struct signature_relay *compile_relays(
 static void refuse(struct compiler *compiler, const struct parsed_check *check, const char *key,
     const char *hint, const char *message)
 {
-    struct diag_place place = compile_key_place(check->node, &check->name, "signature", key);
-    diag_add(compiler->diag, DIAG_ERROR, &place, hint, "check '%.*s': %s", CHECK_ARGS(check), message);
+    compile_refuse_check(compiler, check, "signature", key, hint, message);
 }
 
 static const struct yaml_node *find_member(const struct yaml_node *node, const char *key)
@@ -199,7 +196,7 @@ static void show_receipt(struct buffer *out, const struct signature_terms *terms
 }
 
 /* All that it demands, as the policy writes it, with the defaults. */
-const char *compile_signature_text(
+static const char *show(
     struct compiler *compiler, const struct parsed_check *check, const struct signature_terms *terms)
 {
     const struct parsed_pairs *pairs = &check->signature.relays;
@@ -224,8 +221,8 @@ const char *compile_signature_text(
 
 /* ---- the whole ---- */
 
-const struct signature_terms *compile_signature(
-    struct compiler *compiler, const struct parsed_check *check, const char *const *groups)
+void compile_signature(struct compiler *compiler, const struct parsed_check *check, const char *const *groups,
+    struct policy_check *out)
 {
     const struct parsed_signature *parsed = &check->signature;
     struct signature_terms *terms = arena_alloc(compiler->arena, sizeof(*terms));
@@ -244,5 +241,7 @@ const struct signature_terms *compile_signature(
         .receiver_key = arena_copy(compiler->arena, parsed->receiver_key.text),
         .relays = compile_relays(compiler, &parsed->relays, groups),
         .relay_count = parsed->relays.count};
-    return terms;
+    out->match.verbs = (uint8_t)parsed->verbs;
+    out->info.signature = terms;
+    out->info.text = show(compiler, check, terms);
 }

@@ -127,8 +127,8 @@ struct policy {
     struct rule_trie *trie;
     const struct policy_check *checks;
     size_t check_count;
-    uint64_t signature_checks; /* as bits */
-    uint64_t resign_checks;    /* those of them whose messages are signed again when they are delivered */
+    uint64_t checks_of[POLICY_CHECK_KINDS]; /* as bits */
+    uint64_t resign_checks; /* those of signatures whose messages are signed again when they are delivered */
     struct replay_span replay_span;
     struct rule_trie *check_trie;
     size_t depth;                    /* levels of the deepest pattern of both tries */

@@ -96,6 +96,7 @@ static bool same_outcome(const struct policy_outcome *a, const struct policy_out
 {
     return a->allowed == b->allowed && a->reason == b->reason && a->rule == b->rule &&
            a->would_deny == b->would_deny && a->nearest == b->nearest && a->checks == b->checks &&
+           a->reported_by == b->reported_by &&
            (monitored || (a->filtered == b->filtered && a->qos == b->qos));
 }
 
@@ -147,6 +148,9 @@ static void list_rules(
 static void list_checks(const struct policy *policy, const struct policy_subject *subject,
     const struct notated_act *act, struct policy_explanation *explanation)
 {
+    static const char *const braces[POLICY_CHECK_KINDS][2] = {[POLICY_CHECK_RATE] = {"rate: ", ""},
+        [POLICY_CHECK_SIGNATURE] = {"signature: {", "}"},
+        [POLICY_CHECK_YARA] = {"yara: {", "}"}};
     struct policy_considered_check *checks =
         arena_calloc(explanation->arena, policy->check_count, sizeof(*checks));
     uint64_t asked = notation_checks_to_ask(policy, subject, act, explanation->outcome.checks);
@@ -154,13 +158,13 @@ static void list_checks(const struct policy *policy, const struct policy_subject
         const struct policy_check *check = &policy->checks[i];
         if ((explanation->outcome.checks >> i & 1) == 0)
             continue;
-        bool signature = check->info.signature != NULL;
+        const char *const *around = braces[check->info.kind];
         checks[explanation->check_count++] = (struct policy_considered_check){
             .info = &check->info.info,
             .monitor = check->match.monitor,
-            .what = arena_format(
-                explanation->arena, signature ? "signature: {%s}" : "rate: %s", check->info.text),
+            .what = arena_format(explanation->arena, "%s%s%s", around[0], check->info.text, around[1]),
             .reason = (asked >> i & 1) == 0 ? REASON_none : notation_ask_check(policy, subject, check, act),
+            .reports = notation_only_reports(&check->info),
         };
     }
     explanation->checks = checks;

@@ -33,7 +33,8 @@ struct policy_considered_check {
     const struct policy_rule_info *info;
     bool monitor;
     const char *what;   /* "rate: 20/s per id" */
-    enum reason reason; /* of a signature, why it refuses; REASON_none: it does not, or it is a rate */
+    enum reason reason; /* why it refuses; REASON_none: it does not */
+    bool reports;       /* the reason; and it does not refuse */
 };
 
 struct policy_explanation {

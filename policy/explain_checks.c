@@ -29,7 +29,7 @@ static bool is_to_pass(const struct policy_subject *subject, const struct policy
     enum policy_operation operation, const struct region *region)
 {
     const struct policy_rule *match = &check->match;
-    bool rate = check->info.signature == NULL;
+    bool rate = check->info.kind == POLICY_CHECK_RATE;
     return (match->verbs & operation_verb(operation)) != 0 && !(rate && operation == POLICY_WILL) &&
            rule_applies(subject->policy, match, subject->groups) &&
            rule_has_topic(match, subject->values, region, region->count);

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns the warnings about checks: about nobody, about what nobody publishes, and bursts that are too small.
- * Called by lint.c. */
+/* Owns the warnings about checks: about nobody, about what nobody publishes, bursts and scans that are too
+ * small, and scans that refuse more than they find. Called by lint.c. */
 #include <stdlib.h>
 
 #include "base/memory.h"
 #include "policy/lint.h"
 #include "policy/topic_algebra.h"
+#include "policy/yara.h"
 
 /* What an enforced rule lets publish, or receive. */
 struct reach {
@@ -57,17 +58,40 @@ static bool is_reached(struct compiler *compiler, const struct reaches *reaches,
     return reached;
 }
 
-static void lint_burst(struct compiler *compiler, const struct parsed_check *parsed, uint64_t largest)
+/* A bound that the policy names, and that messages which the rules allow may exceed. */
+static void lint_bound(struct compiler *compiler, const struct parsed_check *parsed, const char *key,
+    const char *inner, uint64_t bound, uint64_t largest)
 {
-    uint64_t burst = parsed->bursts[POLICY_BYTES];
-    if (!parsed->has_burst[POLICY_BYTES] || largest <= burst)
+    if (largest <= bound)
         return;
-    struct diag_place place = compile_key_place(parsed->node, &parsed->name, "rate", "bytes_burst");
+    struct diag_place place = compile_key_place(parsed->node, &parsed->name, key, inner);
     diag_add(compiler->diag, DIAG_WARNING, &place,
         arena_format(compiler->arena, "the rules and 'limits: {packet: %s}' allow larger ones",
             keyword_show_size(compiler->policy->settings.limit_packet).bytes),
         "check '%.*s': a payload of more than %s%s never passes", VIEW_ARGS(parsed->name.text),
-        keyword_show_size(burst).bytes, burst % 1024 == 0 ? "" : " bytes");
+        keyword_show_size(bound).bytes, bound % 1024 == 0 ? "" : " bytes");
+}
+
+/* What was only to be watched is refused, too, where it can't be scanned. */
+static void lint_alert(struct compiler *compiler, const struct parsed_check *parsed)
+{
+    const struct parsed_yara *yara = &parsed->yara;
+    if (yara->on_match != YARA_MATCH_ALERT || yara->on_error != YARA_ERROR_REJECT || yara->has_on_error)
+        return;
+    struct diag_place place = compile_key_place(parsed->node, &parsed->name, "yara", "on_match");
+    diag_add(compiler->diag, DIAG_WARNING, &place,
+        "write 'on_error: alert', or 'on_error: reject' if it is meant",
+        "check '%.*s': what is found goes on, and what can't be scanned to its end is refused",
+        VIEW_ARGS(parsed->name.text));
+}
+
+static void lint_bounds(struct compiler *compiler, const struct parsed_check *parsed, uint64_t largest)
+{
+    const struct parsed_yara *yara = &parsed->yara;
+    if (parsed->has_burst[POLICY_BYTES])
+        lint_bound(compiler, parsed, "rate", "bytes_burst", parsed->bursts[POLICY_BYTES], largest);
+    if (yara->has_max_scan && yara->on_error == YARA_ERROR_REJECT)
+        lint_bound(compiler, parsed, "yara", "max_scan", yara->max_scan, largest);
 }
 
 static void lint_topics(struct compiler *compiler, const struct parsed_check *parsed,
@@ -83,7 +107,7 @@ static void lint_topics(struct compiler *compiler, const struct parsed_check *pa
                 verb[0] == 'p' ? "publish to" : verb);
         lint_foreign(compiler, &parsed->topics.items[i]);
     }
-    lint_burst(compiler, parsed, largest);
+    lint_bounds(compiler, parsed, largest);
 }
 
 void lint_checks(struct compiler *compiler)
@@ -102,6 +126,8 @@ void lint_checks(struct compiler *compiler)
                 "check '%s' never holds: it is about nobody", match->info.name);
         lint_values(compiler, &parsed->name.place, "check", match);
         lint_topics(compiler, parsed, match, &reaches);
+        if (policy->checks[i].info.kind == POLICY_CHECK_YARA)
+            lint_alert(compiler, parsed);
     }
     free(reaches.items);
 }

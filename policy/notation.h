@@ -13,6 +13,7 @@ struct notation_word {
     struct view text; /* without quotes and escapes */
     struct view raw;  /* as it is written, for pointing at it */
 };
+enum notation_expectation { ACT_OPEN, ACT_ALLOWED, ACT_DENIED };
 struct notation {
     const struct policy *policy;
     struct arena *arena;
@@ -20,6 +21,8 @@ struct notation {
     /* The policy has errors already: what it does not define may be what they are about, and is not
      * reported. */
     bool unsure;
+    /* Of the act: of a test, which may have "by"; ACT_OPEN: the words come from the command line. */
+    enum notation_expectation expectation;
     const struct keyword_string *line;
     struct notation_word *words;
     size_t count, next;
@@ -50,18 +53,18 @@ struct notated_act {
     uint8_t qos;
     bool retain;
     uint64_t size;
-    struct view kid;    /* of a valid signature, with its generation; empty: the message has none */
-    struct view signer; /* empty: the client's identity */
-    struct view by;     /* empty: not given */
+    struct view kid;      /* of a valid signature, with its generation; empty: the message has none */
+    struct view signer;   /* empty: the client's identity */
+    struct view *matches; /* rule sets that find something in it */
+    size_t match_count;
+    struct view by; /* empty: not given */
 };
 
 /* Splits the line. False after an error was added. */
 bool notation_split(struct notation *notation, const struct keyword_string *line);
 /* Source, identity and key=value words, until one without '='. False after errors were added. */
 bool notation_read_client(struct notation *notation, struct notated_client *out);
-/* What is done, until the end of the line. expectation: ACT_ALLOWED or ACT_DENIED of a test, which may have
- * "by"; ACT_OPEN: the words come from the command line. */
-enum notation_expectation { ACT_OPEN, ACT_ALLOWED, ACT_DENIED };
+/* What is done, until the end of the line. */
 bool notation_read_act(
     struct notation *notation, enum notation_expectation expectation, struct notated_act *out);
 /* An error unless all words were read. */
@@ -96,10 +99,13 @@ struct policy_subscribe_request notation_subscribe_request(
 void notation_decide(const struct policy *policy, const struct policy_subject *subject, enum dialect dialect,
     const struct notated_act *act, struct policy_outcome *outcome);
 
-/* What a check of a signature says to a message whose signature is valid, fresh and new, or not there:
- * REASON_none, REASON_sig_missing, _sig_key_unknown or _sig_identity. */
+/* What a check says to a message whose signature is valid, fresh and new, or not there: REASON_none,
+ * REASON_sig_missing, _sig_key_unknown or _sig_identity; and to one that is scanned to its end:
+ * REASON_payload_matched. */
 enum reason notation_ask_check(const struct policy *policy, const struct policy_subject *subject,
     const struct policy_check *check, const struct notated_act *act);
+/* Does the check only report what it has a reason against? */
+bool notation_only_reports(const struct policy_check_info *check);
 /* Of the checks that a message is to pass, as bits, those that decide about it. */
 uint64_t notation_checks_to_ask(const struct policy *policy, const struct policy_subject *subject,
     const struct notated_act *act, uint64_t checks);

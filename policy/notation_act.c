@@ -5,10 +5,18 @@
 #include "base/topic.h"
 #include "policy/mps1.h"
 #include "policy/notation.h"
+#include "policy/yara.h"
 
 /* ---- words about the act ---- */
 
-enum act_word { WORD_QOS = 1, WORD_RETAIN = 2, WORD_SIZE = 4, WORD_WILL = 8, WORD_SIGNED = 16 };
+enum act_word {
+    WORD_QOS = 1,
+    WORD_RETAIN = 2,
+    WORD_SIZE = 4,
+    WORD_WILL = 8,
+    WORD_SIGNED = 16,
+    WORD_MATCHES = 32
+};
 
 static bool set_qos(
     struct notation *notation, const struct notation_word *word, struct view value, struct notated_act *out)
@@ -67,6 +75,66 @@ static bool set_signed(
                "not a signer: '%.*s'", VIEW_ARGS(out->signer));
 }
 
+/* A set that no check names finds nothing that matters: in a test that is a mistake. */
+static bool is_scanned_with(const struct policy *policy, struct view set)
+{
+    for (size_t i = 0; i < policy->check_count; i++) {
+        const struct yara_terms *terms = policy->checks[i].info.yara;
+        for (size_t k = 0; terms != NULL && k < terms->rule_count; k++) {
+            if (view_equal_string(set, terms->rules[k]))
+                return true;
+        }
+    }
+    return false;
+}
+
+static bool refuse_set(struct notation *notation, const struct notation_word *word, struct view set)
+{
+    const struct policy *policy = notation->policy;
+    const char *near[POLICY_CHECKS_MAXIMUM];
+    size_t count = 0;
+    for (size_t i = 0; i < policy->check_count && count < POLICY_CHECKS_MAXIMUM; i++) {
+        const struct yara_terms *terms = policy->checks[i].info.yara;
+        const char *name = terms == NULL ? NULL : diag_suggest(set, terms->rules, terms->rule_count);
+        if (name != NULL)
+            near[count++] = name;
+    }
+    return notation_refuse(notation, word, count == 0 ? NULL : diag_hint(notation->diag, set, near, count),
+        "no check scans with the rule set '%.*s'", VIEW_ARGS(set));
+}
+
+static bool add_match(
+    struct notation *notation, const struct notation_word *word, struct view set, struct notated_act *out)
+{
+    if (!yara_set_name_valid(set))
+        return notation_refuse(notation, word,
+            "matches=<rule set>[,<rule set>...]; they have up to 64 letters, digits and . _ -",
+            "not a rule set: '%.*s'", VIEW_ARGS(set));
+    for (size_t i = 0; i < out->match_count; i++) {
+        if (view_equal(out->matches[i], set))
+            return notation_refuse(
+                notation, word, NULL, "the rule set '%.*s' is named twice", VIEW_ARGS(set));
+    }
+    out->matches[out->match_count++] = set;
+    return notation->expectation == ACT_OPEN || notation->unsure || is_scanned_with(notation->policy, set) ||
+           refuse_set(notation, word, set);
+}
+
+static bool set_matches(
+    struct notation *notation, const struct notation_word *word, struct view value, struct notated_act *out)
+{
+    bool good = true;
+    out->matches = arena_calloc(notation->arena, value.length / 2 + 1, sizeof(*out->matches));
+    for (bool more = true; more && good;) {
+        const uint8_t *comma = value.length == 0 ? NULL : memchr(value.data, ',', value.length);
+        struct view set = view_of(value.data, comma == NULL ? value.length : (size_t)(comma - value.data));
+        more = comma != NULL;
+        value = view_skip(value, more ? set.length + 1 : set.length);
+        good = add_match(notation, word, set, out);
+    }
+    return good;
+}
+
 static const struct word_row {
     const char *name; /* with '=' where it has a value */
     unsigned bit;
@@ -78,6 +146,7 @@ static const struct word_row {
     {"size=", WORD_SIZE, set_size},
     {"will", WORD_WILL, set_will},
     {"signed=", WORD_SIGNED, set_signed},
+    {"matches=", WORD_MATCHES, set_matches},
 };
 #define ACT_WORDS (sizeof(act_words) / sizeof(act_words[0]))
 
@@ -89,10 +158,11 @@ static const struct act_row {
     enum topic_kind topic;
     unsigned words; /* enum act_word bits */
 } acts[] = {
-    {"publish", POLICY_ACT_PUBLISH, TOPIC_NAME, WORD_QOS | WORD_RETAIN | WORD_SIZE | WORD_WILL | WORD_SIGNED},
+    {"publish", POLICY_ACT_PUBLISH, TOPIC_NAME,
+        WORD_QOS | WORD_RETAIN | WORD_SIZE | WORD_WILL | WORD_SIGNED | WORD_MATCHES},
     {"subscribe", POLICY_ACT_SUBSCRIBE, TOPIC_FILTER, WORD_QOS},
-    {"receive", POLICY_ACT_RECEIVE, TOPIC_NAME, WORD_SIGNED},
-    {"will", POLICY_ACT_WILL, TOPIC_NAME, WORD_QOS | WORD_RETAIN | WORD_SIZE | WORD_SIGNED},
+    {"receive", POLICY_ACT_RECEIVE, TOPIC_NAME, WORD_SIGNED | WORD_MATCHES},
+    {"will", POLICY_ACT_WILL, TOPIC_NAME, WORD_QOS | WORD_RETAIN | WORD_SIZE | WORD_SIGNED | WORD_MATCHES},
     {"connect", POLICY_ACT_CONNECT, TOPIC_NONE, 0},
 };
 #define ACTS (sizeof(acts) / sizeof(acts[0]))
@@ -214,7 +284,8 @@ static const enum reason reasons[] = {REASON_no_allow, REASON_denied_by_rule, RE
     REASON_shared_needs_filter, REASON_feature_not_granted, REASON_not_privileged, REASON_topic_too_deep,
     REASON_topic_name_invalid, REASON_topic_filter_invalid, REASON_identity_no_credential,
     REASON_identity_bad_certificate, REASON_identity_unsafe, REASON_identity_missing,
-    REASON_client_id_not_allowed, REASON_sig_missing, REASON_sig_key_unknown, REASON_sig_identity};
+    REASON_client_id_not_allowed, REASON_sig_missing, REASON_sig_key_unknown, REASON_sig_identity,
+    REASON_payload_matched};
 #define REASONS (sizeof(reasons) / sizeof(reasons[0]))
 
 static bool is_reason(struct view name)
@@ -226,32 +297,53 @@ static bool is_reason(struct view name)
     return false;
 }
 
-/* One of a signature that is not what tests ask about: whether it is sound, fresh and new. */
-static bool is_signatures_reason(struct view name)
+/* Reasons of checks that no case is denied because of, by how they begin. */
+static const struct {
+    struct view prefix;
+    const char *hint;
+} untold_reasons[] = {
+    {{(const uint8_t *)"sig_", 4},
+        "signatures of tests are valid, fresh and new: write sig_missing, sig_key_unknown or sig_identity"},
+    {{(const uint8_t *)"scan_", 5}, "messages of tests are scanned to their end: write payload_matched"},
+};
+
+/* What to write instead of such a reason; NULL: it is none. */
+static const char *find_untold(struct view name)
 {
-    for (int i = 0; i < REASON_COUNT; i++) {
-        if (view_equal_string(name, reason_info((enum reason)i)->name))
-            return view_starts_with(name, VIEW("sig_")) && !is_reason(name);
+    bool known = false;
+    for (int i = 0; i < REASON_COUNT && !known; i++)
+        known = view_equal_string(name, reason_info((enum reason)i)->name);
+    for (size_t i = 0; i < sizeof(untold_reasons) / sizeof(untold_reasons[0]) && known; i++) {
+        if (view_starts_with(name, untold_reasons[i].prefix))
+            return untold_reasons[i].hint;
     }
-    return false;
+    return NULL;
 }
 
-/* Can it be what decides? A check only denies, and of rates not a single case. */
+/* A single case exceeds no rate. */
+static bool can_deny(const struct policy_check_info *check)
+{
+    return check->kind != POLICY_CHECK_RATE && !notation_only_reports(check);
+}
+
+/* Can it be what decides? A check only denies. */
 static bool is_decider(const struct policy *policy, struct view name, bool denied)
 {
     const struct policy_check_info *check = find_check(policy, name);
-    return is_rule(policy, name) ||
-           (denied && (is_reason(name) || (check != NULL && check->signature != NULL)));
+    return is_rule(policy, name) || (denied && (is_reason(name) || (check != NULL && can_deny(check))));
 }
 
-static bool refuse_check(
-    struct notation *notation, const struct notation_word *word, const struct policy_check_info *check)
+static bool refuse_check(struct notation *notation, const struct notation_word *word,
+    const struct policy_check_info *check, bool denied)
 {
-    if (check->signature != NULL)
-        return notation_refuse(
-            notation, word, "an allow is by a rule", "check '%.*s' allows nothing", VIEW_ARGS(word->text));
-    return notation_refuse(notation, word, "'policy explain' names the checks that a publish is to pass",
-        "check '%.*s' is a rate: no single case exceeds it", VIEW_ARGS(word->text));
+    if (check->kind == POLICY_CHECK_RATE)
+        return notation_refuse(notation, word, "'policy explain' names the checks that a publish is to pass",
+            "check '%.*s' is a rate: no single case exceeds it", VIEW_ARGS(word->text));
+    if (denied && !can_deny(check))
+        return notation_refuse(notation, word, "it only reports: the case is allowed, by a rule",
+            "check '%.*s' denies nothing: it has 'on_match: alert'", VIEW_ARGS(word->text));
+    return notation_refuse(
+        notation, word, "an allow is by a rule", "check '%.*s' allows nothing", VIEW_ARGS(word->text));
 }
 
 static bool refuse_decider(struct notation *notation, const struct notation_word *word, bool denied)
@@ -266,22 +358,20 @@ static bool refuse_decider(struct notation *notation, const struct notation_word
     for (size_t i = 0; i < policy->rule_count; i++)
         names[count++] = policy->rules[i].info.name;
     for (size_t i = 0; i < policy->check_count && denied; i++) {
-        if (policy->checks[i].info.signature != NULL)
+        if (can_deny(&policy->checks[i].info))
             names[count++] = policy->checks[i].info.info.name;
     }
     for (size_t i = 0; i < REASONS && denied; i++)
         names[count++] = reason_info(reasons[i])->name;
-    const char *near = diag_suggest(word->text, names, count);
+    const char *near = diag_suggest(word->text, names, count), *untold = find_untold(word->text);
     if (check != NULL)
-        return refuse_check(notation, word, check);
+        return refuse_check(notation, word, check, denied);
     if (!denied && is_reason(word->text))
         return notation_refuse(
             notation, word, NULL, "'%.*s' is a reason to deny; an allow is by a rule", VIEW_ARGS(word->text));
-    if (is_signatures_reason(word->text))
-        return notation_refuse(notation, word,
-            "signatures of tests are valid, fresh and new: write sig_missing, sig_key_unknown or "
-            "sig_identity",
-            "no case is denied because of '%.*s'", VIEW_ARGS(word->text));
+    if (untold != NULL)
+        return notation_refuse(
+            notation, word, untold, "no case is denied because of '%.*s'", VIEW_ARGS(word->text));
     return notation_refuse(notation, word,
         near == NULL ? NULL : diag_hint(notation->diag, word->text, &near, 1), "no rule%s is named '%.*s'",
         denied ? " and no reason" : "", VIEW_ARGS(word->text));
@@ -305,6 +395,7 @@ bool notation_read_act(
 {
     unsigned seen = 0;
     bool good = true, by = expectation != ACT_OPEN;
+    notation->expectation = expectation;
     *out = (struct notated_act){0};
     const struct act_row *row = read_verb(notation);
     if (row == NULL)

@@ -8,6 +8,7 @@
 #include "policy/notation.h"
 #include "policy/parse_keys.h"
 #include "policy/signature.h"
+#include "policy/yara.h"
 
 /* ---- who ---- */
 
@@ -93,14 +94,12 @@ static void decide_subscribe(const struct policy *policy, const struct policy_su
 
 /* A signature that stands has a key of the check, and somebody whom the client may bring. At delivery nobody
  * knows who brought it. An identity that no header can name signs nothing. */
-enum reason notation_ask_check(const struct policy *policy, const struct policy_subject *subject,
+static enum reason ask_signature(const struct policy *policy, const struct policy_subject *subject,
     const struct policy_check *check, const struct notated_act *act)
 {
     const struct signature_terms *terms = check->info.signature;
     struct view signer = act->signer.length > 0 ? act->signer : subject->id, master;
     uint32_t generation;
-    if (terms == NULL)
-        return REASON_none;
     if (act->kid.length == 0)
         return terms->when_present ? REASON_none : REASON_sig_missing;
     if (!signature_names_key(terms, act->kid) &&
@@ -111,6 +110,49 @@ enum reason notation_ask_check(const struct policy *policy, const struct policy_
             !signature_may_bring(terms, subject->id, subject->groups, policy->group_words, signer)))
         return REASON_sig_identity;
     return REASON_none;
+}
+
+static enum reason ask_yara(const struct policy *policy, const struct policy_subject *subject,
+    const struct policy_check *check, const struct notated_act *act)
+{
+    const struct yara_terms *terms = check->info.yara;
+    (void)policy;
+    (void)subject;
+    for (size_t i = 0; i < terms->rule_count; i++) {
+        for (size_t k = 0; k < act->match_count; k++) {
+            if (view_equal_string(act->matches[k], terms->rules[i]))
+                return REASON_payload_matched;
+        }
+    }
+    return REASON_none;
+}
+
+/* A single message exceeds no rate. */
+static enum reason ask_rate(const struct policy *policy, const struct policy_subject *subject,
+    const struct policy_check *check, const struct notated_act *act)
+{
+    (void)policy;
+    (void)subject;
+    (void)check;
+    (void)act;
+    return REASON_none;
+}
+
+enum reason notation_ask_check(const struct policy *policy, const struct policy_subject *subject,
+    const struct policy_check *check, const struct notated_act *act)
+{
+    static enum reason (*const asks[POLICY_CHECK_KINDS])(const struct policy *, const struct policy_subject *,
+        const struct policy_check *, const struct notated_act *) = {
+        [POLICY_CHECK_RATE] = ask_rate,
+        [POLICY_CHECK_SIGNATURE] = ask_signature,
+        [POLICY_CHECK_YARA] = ask_yara,
+    };
+    return asks[check->info.kind](policy, subject, check, act);
+}
+
+bool notation_only_reports(const struct policy_check_info *check)
+{
+    return check->yara != NULL && check->yara->on_match == YARA_MATCH_ALERT;
 }
 
 /* Each check that signs again what is delivered is about messages of its own keys: one that takes it is
@@ -141,6 +183,11 @@ static bool ask_checks(const struct policy *policy, const struct policy_subject 
             (checks >> i & 1) == 0 ? REASON_none : notation_ask_check(policy, subject, check, act);
         if (reason == REASON_none)
             continue;
+        if (notation_only_reports(&check->info)) {
+            if (outcome->reported_by == NULL)
+                outcome->reported_by = &check->info.info;
+            continue;
+        }
         if (check->match.monitor) {
             if (outcome->would_deny == NULL) {
                 outcome->would_deny = &check->info.info;
@@ -157,13 +204,18 @@ static bool ask_checks(const struct policy *policy, const struct policy_subject 
     return true;
 }
 
+/* A signature says whose payload it is before anybody looks into it. */
 void notation_ask_checks(const struct policy *policy, const struct policy_subject *subject,
     const struct notated_act *act, struct policy_outcome *outcome)
 {
     uint64_t checks = notation_checks_to_ask(policy, subject, act, outcome->checks);
-    uint64_t later = act->act == POLICY_ACT_RECEIVE ? checks & policy->resign_checks : 0;
-    if (ask_checks(policy, subject, act, checks & ~later, outcome))
-        ask_checks(policy, subject, act, later, outcome);
+    uint64_t resigns = act->act == POLICY_ACT_RECEIVE ? checks & policy->resign_checks : 0;
+    uint64_t scans = checks & policy->checks_of[POLICY_CHECK_YARA];
+    const uint64_t turns[] = {checks & ~resigns & ~scans, resigns, scans};
+    for (size_t i = 0; i < sizeof(turns) / sizeof(turns[0]); i++) {
+        if (!ask_checks(policy, subject, act, turns[i], outcome))
+            return;
+    }
 }
 
 void notation_decide(const struct policy *policy, const struct policy_subject *subject, enum dialect dialect,

@@ -16,14 +16,20 @@
  * fit, too. */
 #define PACKET_MAXIMUM (UINT64_C(255) << 20)
 
-bool parse_check_name(struct keyword_context *context, const struct keyword_string *name, const char *what)
+bool parse_name_valid(struct view name)
 {
-    bool valid = name->text.length > 0 && name->text.length <= NAME_LENGTH_MAXIMUM;
-    for (size_t i = 0; i < name->text.length && valid; i++) {
-        uint8_t c = name->text.data[i];
+    bool valid = name.length > 0 && name.length <= NAME_LENGTH_MAXIMUM;
+    for (size_t i = 0; i < name.length && valid; i++) {
+        uint8_t c = name.data[i];
         valid = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
                 c == '-' || c == '.';
     }
+    return valid;
+}
+
+bool parse_check_name(struct keyword_context *context, const struct keyword_string *name, const char *what)
+{
+    bool valid = parse_name_valid(name->text);
     if (!valid)
         diag_add(context->diag, DIAG_ERROR, &name->place,
             "a name has letters, digits, '_', '-' and '.', at most 64 of them",

@@ -100,6 +100,15 @@ struct parsed_signature {
     bool has_receiver_key;
 };
 
+struct parsed_yara {
+    struct keyword_strings rules;
+    unsigned verbs; /* enum policy_verb bits */
+    uint64_t max_scan, timeout_ms;
+    unsigned views;                      /* enum yara_view bits */
+    int on_match, on_error, reason_code; /* of yara.h */
+    bool has_max_scan, has_on_error, has_reason_code;
+};
+
 struct parsed_check {
     const struct yaml_node *node; /* lives while it is compiled */
     struct keyword_string name;
@@ -110,7 +119,9 @@ struct parsed_check {
     uint64_t bursts[POLICY_COUNTED];
     bool has_burst[POLICY_COUNTED];
     struct parsed_signature signature;
-    bool has_who, has_unless, has_topics, has_per, has_signature;
+    struct parsed_yara yara;
+    bool has_who, has_unless, has_topics, has_per;
+    bool is_of[POLICY_CHECK_KINDS]; /* exactly one, unless there was an error */
 };
 struct parsed_checks {
     struct parsed_check *items;
@@ -178,6 +189,7 @@ extern const struct keyword parse_group_table[];
 extern const struct keyword parse_rule_table[];
 extern const struct keyword parse_check_table[];
 extern const struct keyword parse_signature_table[];
+extern const struct keyword parse_yara_table[];
 /* Values of a certificate: those that can be an identity, and all. */
 extern const struct keyword_choice parse_certificate_ids[];
 extern const struct keyword_choice parse_certificate_values[];
@@ -189,13 +201,14 @@ keyword_set parse_set_checks;
 keyword_set parse_set_tests;
 /* A mapping with the user's keys into struct parsed_pairs. */
 keyword_set parse_set_pairs;
-/* Names of rules, groups, policies: letters, digits, '_', '-', '.', at most 64. Adds an error for any other.
- */
+/* Names of rules, groups, policies, rule sets: letters, digits, '_', '-', '.', at most 64. */
 #define PARSE_NAME_PATTERN "^[A-Za-z0-9_.-]{1,64}$"
+bool parse_name_valid(struct view name);
+/* Adds an error for any other. */
+bool parse_check_name(struct keyword_context *context, const struct keyword_string *name, const char *what);
 /* A topic filter whose levels have at most one placeholder each. */
 #define PARSE_LEVEL_PATTERN "(\\+|[^+#/<>]*(<[a-z0-9_]+>[^+#/<>]*)?)"
 #define PARSE_FILTER_PATTERN "^(?!$)(#|" PARSE_LEVEL_PATTERN "(/" PARSE_LEVEL_PATTERN ")*(/#)?)$"
-bool parse_check_name(struct keyword_context *context, const struct keyword_string *name, const char *what);
 /* The key of a member as a string with its place. */
 struct keyword_string parse_key(struct keyword_context *context, const struct yaml_node *member);
 

@@ -197,15 +197,21 @@ const struct keyword parse_check_table[] = {
         .set = keyword_set_mapping,
         .members = rate_table,
         .flags = KEYWORD_ALTERNATIVE,
+        .seen_offset = 1 + CHECK(is_of[POLICY_CHECK_RATE]),
         .help = "Limits of what comes from clients in a time: at least one of `messages`, `bytes` and "
                 "`connects`."},
     {.name = "signature",
         .set = keyword_set_mapping,
         .members = parse_signature_table,
         .flags = KEYWORD_ALTERNATIVE,
-        .seen_offset = 1 + CHECK(has_signature),
+        .seen_offset = 1 + CHECK(is_of[POLICY_CHECK_SIGNATURE]),
         .help = "The payload is signed (MPS1, see [signing.md](signing.md))."},
-    {.name = "yara", .flags = KEYWORD_UNSUPPORTED | KEYWORD_ALTERNATIVE},
+    {.name = "yara",
+        .set = keyword_set_mapping,
+        .members = parse_yara_table,
+        .flags = KEYWORD_ALTERNATIVE,
+        .seen_offset = 1 + CHECK(is_of[POLICY_CHECK_YARA]),
+        .help = "The payload is scanned with YARA rules (see [scanning.md](scanning.md))."},
     {0},
 };
 

@@ -24,6 +24,8 @@ struct policy_names {
     const char *const *keys; /* of keys.yaml; NULL: which there are is not known, and any name is fine */
     const bool *key_masters; /* beside keys: a master, from which keys of devices are derived */
     size_t key_count;
+    const char *const *rule_sets; /* of YARA; NULL: as with keys */
+    size_t rule_set_count;
 };
 
 /* Reads and compiles a policy: a file, or a folder whose *.yaml files are one policy. All errors and lints go
@@ -194,20 +196,29 @@ enum policy_per { POLICY_PER_ID, POLICY_PER_ADDRESS, POLICY_PER_GROUP };
 enum policy_counted { POLICY_MESSAGES, POLICY_BYTES, POLICY_CONNECTS, POLICY_COUNTED };
 
 struct signature_terms; /* signature.h */
+struct yara_terms;      /* yara.h */
+
+enum policy_check_kind { POLICY_CHECK_RATE, POLICY_CHECK_SIGNATURE, POLICY_CHECK_YARA, POLICY_CHECK_KINDS };
 
 struct policy_check_info {
     struct policy_rule_info info;
-    bool monitor;                            /* it only reports: of the check, or of the whole policy */
-    const struct signature_terms *signature; /* NULL: the check is about a rate */
+    enum policy_check_kind kind;
+    bool monitor;     /* it only reports: of the check, or of the whole policy */
+    const char *text; /* "20/s, 256KiB/s per id"; "keys: [m25a], max_age: 5m, ..." */
+    /* NULL, unless it is of that kind. */
+    const struct signature_terms *signature;
+    const struct yara_terms *yara;
+    /* Of a rate. */
     enum policy_per per;
     bool counts[POLICY_COUNTED];
     struct rate_limit limits[POLICY_COUNTED]; /* of what it counts */
-    const char *text;                         /* "20/s, 256KiB/s per id"; "keys: [m25a], max_age: 5m, ..." */
 };
 size_t policy_check_count(const struct policy *policy);
 const struct policy_check_info *policy_check(const struct policy *policy, size_t index);
 /* Those of signatures, as bits. */
 uint64_t policy_signature_checks(const struct policy *policy);
+/* Those of YARA, as bits. */
+uint64_t policy_yara_checks(const struct policy *policy);
 /* How long the replay store has to remember their nonces. */
 struct replay_span;
 void policy_replay_span(const struct policy *policy, struct replay_span *span);
@@ -249,8 +260,8 @@ struct policy_verdict {
     bool would_be_denied;                      /* allowed only because of monitor mode (of policy or rule) */
     struct policy_envelope envelope;
     /* That an allowed message is to pass, as bits; they hold wherever the envelope does. Of a will and of a
-     * delivery: those of signatures; of a delivery also each check that signs again what is delivered,
-     * whomever it is about. */
+     * delivery: those of signatures and of YARA; of a delivery also each check that signs again what is
+     * delivered, whomever it is about. */
     uint64_t checks;
 };
 

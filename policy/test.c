@@ -38,6 +38,10 @@ static void print_allowed(const struct policy_outcome *outcome, struct buffer *o
         if (outcome->would_reason != REASON_none)
             buffer_format(out, ": %s", reason_info(outcome->would_reason)->name);
     }
+    if (outcome->reported_by != NULL) {
+        buffer_format(out, ", reported by ");
+        print_rule(out, outcome->reported_by);
+    }
 }
 
 static void print_refused(const struct policy_outcome *outcome, struct buffer *out)
@@ -164,18 +168,30 @@ static bool has_rule(
     return bsearch(&rule, rules, count, sizeof(const struct policy_rule_info *), compare_rules) != NULL;
 }
 
-/* The rules that decided no case: allowed, denied or, in monitor mode, would have denied; and the checks of
- * signatures that denied none, or would have. */
+static void count_check(
+    struct policy_test_report *report, const struct policy_check_info *check, bool reached)
+{
+    if (check->kind == POLICY_CHECK_RATE)
+        return;
+    report->checks[check->kind].count++;
+    if (reached)
+        return;
+    report->checks[check->kind].unreached++;
+    report->unreached_checks[report->unreached_check_count++] = &check->info;
+}
+
+/* The rules that decided no case: allowed, denied or, in monitor mode, would have denied; and the checks that
+ * denied none, or would have, or reported none. */
 static void find_unreached(const struct policy *policy, struct policy_test_report *report)
 {
     const struct policy_rule_info **reached =
-        memory_calloc(3 * report->count + 1, sizeof(const struct policy_rule_info *));
+        memory_calloc(4 * report->count + 1, sizeof(const struct policy_rule_info *));
     size_t count = 0;
     for (size_t i = 0; i < report->count; i++) {
         const struct policy_outcome *outcome = &report->results[i].outcome;
         const struct policy_rule_info *const rules[] = {
-            outcome->rule, outcome->would_deny, outcome->allowed_by};
-        for (size_t k = 0; k < 3 && !outcome->refused; k++) {
+            outcome->rule, outcome->would_deny, outcome->allowed_by, outcome->reported_by};
+        for (size_t k = 0; k < sizeof(rules) / sizeof(rules[0]) && !outcome->refused; k++) {
             if (rules[k] != NULL)
                 reached[count++] = rules[k];
         }
@@ -192,9 +208,7 @@ static void find_unreached(const struct policy *policy, struct policy_test_repor
     }
     for (size_t i = 0; i < policy->check_count; i++) {
         const struct policy_check_info *check = &policy->checks[i].info;
-        report->signature_check_count += check->signature != NULL;
-        if (check->signature != NULL && !has_rule(reached, count, &check->info))
-            report->unreached_checks[report->unreached_check_count++] = &check->info;
+        count_check(report, check, has_rule(reached, count, &check->info));
     }
     free(reached);
 }

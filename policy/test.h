@@ -27,10 +27,11 @@ struct policy_outcome {
     const char *nearest_condition;
     const struct policy_rule_info *would_deny;
     enum reason would_reason; /* of a check in monitor mode that would deny; else REASON_none */
-    const struct policy_rule_info *allowed_by; /* what a check denies that rules allow: rule is the check */
-    uint64_t checks;                           /* that what rules allow is to pass, as bits */
-    bool filtered;                             /* a subscription whose deliveries are filtered */
-    uint8_t qos_asked, qos;                    /* of a subscription: wanted, granted */
+    const struct policy_rule_info *reported_by; /* a check that finds something, and only reports it */
+    const struct policy_rule_info *allowed_by;  /* what a check denies that rules allow: rule is the check */
+    uint64_t checks;                            /* that what rules allow is to pass, as bits */
+    bool filtered;                              /* a subscription whose deliveries are filtered */
+    uint8_t qos_asked, qos;                     /* of a subscription: wanted, granted */
     bool mistaken;    /* the policy takes the credentials for somebody else: detail says whom */
     char detail[128]; /* of a refused CONNECT: which value */
 };
@@ -59,9 +60,11 @@ struct policy_test_report {
     const struct policy_rule_info **unreached; /* rules that decided no case */
     size_t unreached_count;
     size_t rule_count;
-    const struct policy_rule_info **unreached_checks; /* checks of signatures that denied no case */
+    const struct policy_rule_info **unreached_checks; /* that denied no case, and reported none */
     size_t unreached_check_count;
-    size_t signature_check_count;
+    struct {
+        size_t count, unreached;
+    } checks[POLICY_CHECK_KINDS]; /* rates are not counted: no case exceeds one */
 };
 
 /* Runs all tests of a policy, which outlives the report. */

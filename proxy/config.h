@@ -131,6 +131,30 @@ struct config_replay {
     struct config_replay_redis *redis;    /* NULL: it is not shared */
 };
 
+/* A rule set of rules: (YARA). */
+struct config_rules {
+    const char *name;
+    struct config_path *files; /* *.yar, or folders of them */
+    size_t file_count;
+    bool allow_slow;
+    const char **modules;
+    size_t module_count;
+    uint64_t budget_ns; /* of a rule, for each KiB of a hostile payload; 0: any */
+    struct diag_place place;
+};
+
+struct config_quarantine {
+    struct config_path directory; /* path NULL: there is none */
+    uint64_t max_bytes, max_files;
+};
+
+struct config_scan {
+    uint64_t inline_bytes; /* larger payloads are scanned on the pool */
+    uint64_t threads;      /* of the pool */
+    uint64_t wait_ms;      /* for one of them; then a message is not scanned */
+    struct config_quarantine quarantine;
+};
+
 struct config {
     uint64_t workers; /* CONFIG_AUTO or 1..256 */
     struct config_path policy;
@@ -145,6 +169,9 @@ struct config {
     size_t password_file_count;
     struct config_named_file *jwks;
     size_t jwks_count;
+    struct config_rules *rules;
+    size_t rules_count;
+    struct config_scan scan;
     struct config_audit audit;
     struct config_replay replay;
     struct config_path control_socket; /* path NULL: none */

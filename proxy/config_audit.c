@@ -8,7 +8,6 @@
 #define MS_SECOND 1000
 #define MS_MINUTE (60 * MS_SECOND)
 #define MS_DAY (24 * 60 * MS_MINUTE)
-#define SINK_NAME_MAX 64 /* bytes; part of a file name */
 
 /* Redis */
 
@@ -65,16 +64,13 @@ struct sink_row {
 static int set_sink_name(struct keyword_context *context, const struct keyword *keyword, void *target,
     const struct yaml_node *node)
 {
-    static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-";
     if (keyword_set_string(context, keyword, target, node) != 0)
         return -1;
     struct keyword_string *name = (void *)((char *)target + keyword->offset);
-    if (name->text.length <= SINK_NAME_MAX &&
-        strspn((const char *)name->text.data, allowed) == name->text.length)
+    if (config_is_name(name->text))
         return 0;
     name->text = (struct view){NULL, 0};
-    return keyword_error(context, node,
-        "it becomes part of a file name: letters, digits, _ and -, at most 64",
+    return keyword_error(context, node, "it becomes part of a file name: " CONFIG_NAME_HINT,
         "name: '%.*s' is not a possible name", VIEW_ARGS(node->text));
 }
 

@@ -41,11 +41,14 @@ extern const struct keyword config_listener_table[];
 extern const struct keyword config_upstream_table[];
 extern const struct keyword config_audit_table[];
 extern const struct keyword config_replay_table[];
+extern const struct keyword config_rules_table[];
+extern const struct keyword config_scan_table[];
 extern const struct keyword config_redis_tls_table[];
 
 keyword_set config_set_audit;     /* into builder->config.audit */
 keyword_set config_set_listeners; /* into builder->listeners */
 keyword_set config_set_upstreams; /* into builder->config.upstreams */
+keyword_set config_set_rules;     /* into builder->config.rules */
 keyword_set config_set_sinks;     /* into struct config_audit's sinks */
 
 /* Checks of the parts that need the whole file, references already resolved. */
@@ -62,6 +65,9 @@ keyword_set config_set_optional_timeout; /* uint64_t milliseconds; 0 = none */
 keyword_set config_set_server_name;      /* const char *: a host name or an IP address */
 keyword_set config_set_upstream_tls;     /* struct config_upstream_tls *, read against keyword->members */
 
+/* True for a name that can stand in a file name, a log and a query: CONFIG_NAME_HINT. */
+bool config_is_name(struct view text);
+#define CONFIG_NAME_HINT "letters, digits, _ and -, at most 64"
 /* True for the syntax of a host name (RFC 1123; '_' is tolerated). */
 bool config_is_host_name(struct view text);
 /* Notes that name is to be looked up. */

@@ -14,6 +14,7 @@
 #define CONFIG_TIMEOUT_MIN 100   /* milliseconds; less refuses everybody */
 #define CONFIG_HOST_NAME_MAX 253 /* RFC 1035 section 2.3.4, in text */
 #define CONFIG_LABEL_MAX 63
+#define CONFIG_NAME_MAX 64
 
 struct config_builder *config_builder_of(struct keyword_context *context)
 {
@@ -21,6 +22,12 @@ struct config_builder *config_builder_of(struct keyword_context *context)
 }
 
 /* Texts */
+
+static bool is_label_byte(uint8_t byte)
+{
+    return (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') || (byte >= '0' && byte <= '9') ||
+           byte == '-' || byte == '_';
+}
 
 /* The scalar's text, one line and not empty; NULL after an error. */
 static const char *read_text(
@@ -71,6 +78,15 @@ int config_set_path(struct keyword_context *context, const struct keyword *keywo
     return 0;
 }
 
+bool config_is_name(struct view text)
+{
+    for (size_t i = 0; i < text.length; i++) {
+        if (!is_label_byte(text.data[i]))
+            return false;
+    }
+    return text.length > 0 && text.length <= CONFIG_NAME_MAX;
+}
+
 int config_set_optional_timeout(struct keyword_context *context, const struct keyword *keyword, void *target,
     const struct yaml_node *node)
 {
@@ -84,12 +100,6 @@ int config_set_optional_timeout(struct keyword_context *context, const struct ke
 }
 
 /* Addresses */
-
-static bool is_label_byte(uint8_t byte)
-{
-    return (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') || (byte >= '0' && byte <= '9') ||
-           byte == '-' || byte == '_';
-}
 
 bool config_is_host_name(struct view text)
 {

@@ -17,6 +17,8 @@
  *         |               resolve_alias()                                                   |
  *         |               remembered() | session_judge() -> policy_decide()                 |
  *         |               denied: audit -> worker's ring; PUBACK 0x87 -> to_client          |
+ *         |               scanned: conn_scan(): the worker's scanner; what is large or slow |
+ *         |                 waits for the pool, those behind it, too                        |
  *         |               signed: conn_replay(): the own replay store; a shared one answers |
  *         |                 later: the packet waits in the session, those behind it, too    |
  *         |           FORWARD: the packet joins the span; CONSUMED: the span is queued      |
@@ -27,7 +29,8 @@
  *
  * The shared store's answer, from the worker's loop: conn_replay.c -> session_replay_answered() -> the turns
  * of the packets that waited -> to_broker, one stream_write(). Meanwhile the client's socket is not read; the
- * other direction goes on.
+ * other direction goes on. The pool's answer: conn_scan.c -> session_scan_answered(), in the same way, for
+ * either direction.
  *
  * The other direction is the same with the sides exchanged. Nothing is written before the audit events of the
  * packets that it carries are in the ring. A side is read only while the other side's queue, the session and
@@ -71,22 +74,36 @@ static bool throttled(struct conn_side *side)
     return side->throttled;
 }
 
+static bool session_ready(const struct conn *conn, const struct conn_side *side)
+{
+    return side == &conn->broker ? session_broker_ready(conn->session) : session_client_ready(conn->session);
+}
+
+/* Another policy is to be bound, and packets wait for what the present one asks about them: nothing more is
+ * handed in on either side until they are through, or a client could keep a policy that is not in force. */
+static bool awaits_binding(const struct conn *conn)
+{
+    return conn->snapshot != conn->worker->snapshot && conn->phase == CONN_OPEN &&
+           (session_is_asking(conn->session) || session_is_asking_broker(conn->session));
+}
+
 /* Packets of the side may be handed to the session. */
 static bool may_handle(struct conn *conn, struct conn_side *side)
 {
     if (conn->session == NULL || conn->audit_waiting || throttled(other_side(conn, side)) ||
-        queued(side) > CONN_QUEUE_OWN)
+        queued(side) > CONN_QUEUE_OWN || awaits_binding(conn))
         return false;
-    return side == &conn->broker || session_client_ready(conn->session);
+    return session_ready(conn, side);
 }
 
-/* A client whose packets wait for the replay store is not read: its end, too, has its turn behind them. What
- * was read before goes on to the session, so that much is asked at a time. */
+/* A side whose packets wait for the replay store or for a scan is not read: its end, too, has its turn behind
+ * them. What was read before goes on to the session, so that much is asked at a time. */
 static bool may_read(struct conn *conn, struct conn_side *side)
 {
     if (conn->phase == CONN_CLOSING)
         return !side->done;
-    return may_handle(conn, side) && (side == &conn->broker || !session_is_asking(conn->session));
+    return may_handle(conn, side) && !(side == &conn->broker ? session_is_asking_broker(conn->session)
+                                                             : session_is_asking(conn->session));
 }
 
 /* The client is not read because the broker owes answers. */
@@ -225,10 +242,11 @@ static void malformed(
 /* False: this packet has to wait; from->waiting is set. */
 static bool may_take(struct conn *conn, struct conn_side *from, const struct mqtt_frame *frame)
 {
-    if ((from == &conn->broker || session_client_ready(conn->session)) &&
-        worker_audit_room(conn->worker, session_audit_room(conn->session, frame)))
+    bool ready = session_ready(conn, from) && !awaits_binding(conn);
+
+    if (ready && worker_audit_room(conn->worker, session_audit_room(conn->session, frame)))
         return true;
-    conn->audit_waiting = from == &conn->broker || session_client_ready(conn->session);
+    conn->audit_waiting = ready;
     from->waiting = true;
     return false;
 }
@@ -337,6 +355,7 @@ void conn_pump(struct conn *conn, struct conn_side *from)
 {
     bool more = true; /* there may be bytes that no event of the socket will tell of */
 
+    conn->worker->scan_work = 0;
     for (int reads = 0; more && reads < PUMP_READS; reads++) {
         struct view input;
         ssize_t got = 0;

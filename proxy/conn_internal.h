@@ -49,6 +49,7 @@ struct conn_side {
 };
 
 struct conn_ask;
+struct conn_scan;
 struct dial;
 struct rate_set;
 struct tls_peer;
@@ -69,6 +70,7 @@ struct conn {
     struct dial *dial;
     struct password_job *password_job;
     struct conn_ask *asks;        /* of the shared replay store, under way */
+    struct conn_scan *scans;      /* on the pool: at most one of each direction */
     struct buffer connect_packet; /* for the broker, until there is a stream to it */
     struct event timer;
     uint64_t expires_s;          /* for which expiry_deadline_ms was found; 0: it is to be found */
@@ -105,6 +107,9 @@ uint64_t conn_ban_left(void *context, const struct session_party *party, bool or
 void conn_hold_rates(void *context, const struct policy *policy, const struct policy_subject *subject);
 struct session_rates conn_count(void *context, enum session_counted counted, uint64_t checks, uint64_t bytes);
 
+/* For what the packets behind an answer that waited have to tell: as session_audit_room() has it for one. */
+#define CONN_ANSWER_ROOM (4 * AUDIT_EVENT_MAX)
+
 /* conn_replay.c: hooks of the session */
 bool conn_replay(
     void *context, const struct session_replay *asked, uint64_t ticket, enum replay_answer *answer);
@@ -114,6 +119,13 @@ void conn_replay_end(void *context, const struct session_replay *asked, bool don
 void conn_cancel_asks(struct conn *conn);
 /* The audit has room again: answers that waited for that are carried out. */
 void conn_deliver_answers(struct conn *conn);
+
+/* conn_scan.c: hooks of the session */
+bool conn_scan(void *context, const struct scan_request *request, struct scan_result *result);
+void conn_scan_later(void *context, const struct session_scan *scans, size_t count, uint64_t ticket);
+void conn_cancel_scans(struct conn *conn);
+/* As conn_deliver_answers(). */
+void conn_deliver_scans(struct conn *conn);
 
 /* conn_password.c */
 void conn_check_password(struct conn *conn, const struct session_password_check *check);

@@ -78,7 +78,7 @@ static void await_connect(struct conn *conn)
 {
     const struct session_hooks hooks = {hook_audit, hook_password_tag, hook_claim, conn_count_denial,
         conn_begin_ban, conn_ban_left, conn_hold_rates, conn_count, conn_replay, conn_replay_is_done,
-        conn_replay_end, conn->worker->replay_shared != NULL, conn};
+        conn_replay_end, conn->worker->replay_shared != NULL, conn_scan, conn_scan_later, conn};
 
     conn_describe_peer(conn);
     conn->session = session_new(&conn->service->session, &conn->peer, &hooks);
@@ -288,6 +288,7 @@ void conn_resume(struct conn *conn)
         return;
     conn->audit_waiting = false;
     conn_deliver_answers(conn);
+    conn_deliver_scans(conn);
     conn_after_event(conn);
 }
 
@@ -350,6 +351,7 @@ void conn_close(struct conn *conn, enum reason reason)
     password_job_cancel(conn->password_job);
     conn->password_job = NULL;
     conn_cancel_asks(conn);
+    conn_cancel_scans(conn);
     registry_session_release(conn->worker->registry, conn->claim);
     conn->claim = NULL;
     stream_shutdown(conn->client.stream);
@@ -408,6 +410,7 @@ void conn_free(struct conn *conn)
     dial_free(conn->dial);
     password_job_cancel(conn->password_job);
     conn_cancel_asks(conn);
+    conn_cancel_scans(conn);
     session_free(conn->session);
     stream_free(conn->client.stream);
     stream_free(conn->broker.stream);

@@ -35,9 +35,6 @@ struct conn_ask {
     uint8_t names[MPS1_KID_MAX + MPS1_SUB_MAX];
 };
 
-/* For what the packets behind a question have to tell: as session_audit_room() has it for one. */
-#define AUDIT_ROOM (3 * AUDIT_EVENT_MAX)
-
 /* ---- the two stores ---- */
 
 static enum replay_answer own_answer(const struct conn *conn, const struct session_replay *asked)
@@ -123,6 +120,7 @@ static void deliver(struct conn *conn, struct conn_ask *ask)
     struct session_output output = conn_output_begin(conn);
 
     remove_ask(ask);
+    conn->worker->scan_work = 0;
     session_replay_answered(conn->session, ticket, answer, &output);
     conn_carry_out(conn, &output);
     if (conn->client.waiting && conn->phase < CONN_CLOSING)
@@ -137,7 +135,7 @@ static void on_answer(void *owner, enum replay_answer answer)
     assert(conn->magic == CONN_MAGIC && conn->phase < CONN_CLOSING);
     ask->ask = NULL;
     ask->found = answer;
-    if (worker_audit_room(conn->worker, AUDIT_ROOM))
+    if (worker_audit_room(conn->worker, CONN_ANSWER_ROOM))
         deliver(conn, ask);
     else
         conn->audit_waiting = true;
@@ -152,7 +150,7 @@ void conn_deliver_answers(struct conn *conn)
         next = ask->next;
         if (ask->ask != NULL)
             continue;
-        if (!worker_audit_room(conn->worker, AUDIT_ROOM)) {
+        if (!worker_audit_room(conn->worker, CONN_ANSWER_ROOM)) {
             conn->audit_waiting = true;
             return;
         }

@@ -290,9 +290,11 @@ static int start(struct server *server)
             log_string("error", strerror(errno)));
         return -1;
     }
+    if (server_scan_open(server) != 0)
+        return -1;
     snapshot_attach(server->snapshot, server->registry);
     shared = (struct worker_shared){server->registry, server->exporter, server->passwords, server->logins,
-        server->denials, server->bans, server->rates, server->replays, &server->replay};
+        server->denials, server->bans, server->rates, server->replays, server->scan_pool, &server->replay};
     for (size_t i = 0; i < server->worker_count; i++) {
         server->workers[i] = worker_new((unsigned)i, server->run, server->snapshot, &shared);
         if (server->workers[i] == NULL) {
@@ -328,7 +330,8 @@ static void finish(struct server *server)
     /* The exporter's thread calls on_drained(): it ends before the workers are freed. */
     if (server->exporter != NULL)
         exporter_close(server->exporter, EXPORTER_WAIT_MS);
-    password_pool_free(server->passwords); /* it posts to the workers */
+    password_pool_free(server->passwords); /* they post to the workers */
+    server_scan_close(server);
     for (size_t i = 0; i < server->worker_count; i++)
         worker_free(server->workers[i]);
     server_loop_close(server); /* workers wake it */

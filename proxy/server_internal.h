@@ -9,12 +9,14 @@
 #include "proxy/bans.h"
 #include "proxy/control.h"
 #include "proxy/denials.h"
+#include "proxy/retired.h"
 #include "proxy/server.h"
 #include "proxy/worker.h"
 
 struct server {
     const char *path;          /* of mqward.yaml */
     struct snapshot *snapshot; /* in force */
+    struct retired *retired;   /* were in force */
     struct snapshot *first;    /* its configuration alone: the exporter's settings point into it */
     struct registry *registry;
     struct password_pool *passwords;
@@ -23,6 +25,8 @@ struct server {
     struct bans *bans;
     struct rates *rates;
     struct replay_store *replays;
+    struct quarantine *quarantine; /* NULL: the configuration has none */
+    struct scan_pool *scan_pool;
     struct worker_replay replay; /* where it is shared */
     struct exporter_redis replay_redis;
     char *replay_password;
@@ -36,7 +40,7 @@ struct server {
 
     struct event_base *base;
     int signal_fd, wake_fd; /* wake_fd: bans have changed */
-    struct event *signal_event, *wake_event, *bans_timer, *keys_timer;
+    struct event *signal_event, *wake_event, *bans_timer, *keys_timer, *retired_timer;
     struct control *control; /* NULL: the configuration has none */
 };
 
@@ -56,6 +60,11 @@ void server_expect_replays(struct server *server, const struct policy *policy);
 int server_redis_fill(
     struct exporter_redis *redis, const struct config_redis_server *config, char **password);
 void server_redis_forget(char *password); /* NULL is fine */
+
+/* server_scan.c */
+/* The pool that scans, and the quarantine. -1 after an error was logged. */
+int server_scan_open(struct server *server);
+void server_scan_close(struct server *server);
 
 /* server_loop.c */
 /* What the loop needs; signals are blocked and from now on its own. -1 after an error was logged. */

@@ -21,6 +21,8 @@
 #define KEYS_CHECK_S (24 * 3600)
 /* When the audit has no room for the end of a ban, it is tried again after so long. */
 #define BANS_RETRY_MS 100
+/* What was in force is looked after so often, until nobody uses it any more. */
+#define RETIRED_CHECK_MS 100
 
 /* ---- keys ---- */
 
@@ -56,6 +58,20 @@ static void on_keys_timer(evutil_socket_t fd, short what, void *argument)
 
 /* ---- reload ---- */
 
+static void free_retired(struct server *server)
+{
+    const struct timeval soon = {0, RETIRED_CHECK_MS * 1000};
+
+    if (retired_sweep(&server->retired))
+        event_add(server->retired_timer, &soon);
+}
+
+static void on_retired_timer(evutil_socket_t fd, short what, void *argument)
+{
+    (void)fd, (void)what;
+    free_retired(argument);
+}
+
 static void put_in_force(struct server *server, struct snapshot *next, const char *who)
 {
     char *previous = memory_copy_string(view_of_string(policy_settings(server->snapshot->policy)->version));
@@ -66,7 +82,7 @@ static void put_in_force(struct server *server, struct snapshot *next, const cha
 
     snapshot_attach(next, server->registry);
     server_expect_replays(server, next->policy);
-    snapshot_release(server->snapshot);
+    retired_add(&server->retired, server->snapshot);
     server->snapshot = next;
     log_configure((enum log_level)next->config->log_level, (enum log_format)next->config->log_format, 2);
     server_audit(server, &event);
@@ -76,6 +92,7 @@ static void put_in_force(struct server *server, struct snapshot *next, const cha
         log_string("version", policy_settings(next->policy)->version), log_string("previous", previous),
         log_string("asked", who));
     free(previous);
+    free_retired(server);
     warn_of_keys(server);
 }
 
@@ -222,8 +239,9 @@ int server_loop_open(struct server *server, const sigset_t *signals)
     server->wake_event = event_new(server->base, server->wake_fd, EV_READ | EV_PERSIST, on_wake, server);
     server->bans_timer = event_new(server->base, -1, 0, on_ban_ends, server);
     server->keys_timer = event_new(server->base, -1, 0, on_keys_timer, server);
+    server->retired_timer = event_new(server->base, -1, 0, on_retired_timer, server);
     if (server->signal_event == NULL || server->wake_event == NULL || server->bans_timer == NULL ||
-        server->keys_timer == NULL)
+        server->keys_timer == NULL || server->retired_timer == NULL)
         memory_exhausted();
     event_add(server->signal_event, NULL);
     event_add(server->wake_event, NULL);
@@ -241,13 +259,14 @@ void server_loop(struct server *server)
 
 void server_loop_close(struct server *server)
 {
-    struct event *events[] = {
-        server->signal_event, server->wake_event, server->bans_timer, server->keys_timer};
+    struct event *events[] = {server->signal_event, server->wake_event, server->bans_timer,
+        server->keys_timer, server->retired_timer};
 
     control_close(server->control);
     for (size_t i = 0; i < sizeof(events) / sizeof(events[0]); i++)
         if (events[i] != NULL)
             event_free(events[i]);
+    retired_release(&server->retired);
     if (server->base != NULL)
         event_base_free(server->base);
     if (server->signal_fd >= 0)

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "base/memory.h"
+#include "proxy/service_rules.h"
 
 /* The names that were given (a part of the configuration may have none). */
 static const char **names_of(
@@ -46,6 +47,7 @@ struct policy_names snapshot_policy_names(
     names.password_files =
         names_of(arena, config->password_files, config->password_file_count, &names.password_file_count);
     names.jwks = names_of(arena, config->jwks, config->jwks_count, &names.jwks_count);
+    names.rule_sets = service_rule_names(config, arena, &names.rule_set_count);
     name_keys(config, keys, arena, &names);
     return names;
 }
@@ -131,6 +133,8 @@ static void load_service(struct snapshot *snapshot, size_t index, struct diag_li
         .find_jwks = find_jwks,
         .jwks_context = snapshot,
         .keyring = snapshot->keys,
+        .scan_sets = snapshot->scan_sets,
+        .scan_inline = config->scan.inline_bytes,
         .options = {.refuse_control_characters = config->refuse_control_characters},
     };
 }
@@ -148,11 +152,14 @@ struct snapshot *snapshot_load(const char *path, struct diag_list *diag)
     if (partial != NULL) {                  /* even beside errors: one run reports those of all files */
         load_keys(snapshot, partial, diag); /* the policy names them */
         load_policy(snapshot, partial, diag);
+        service_rules_load(snapshot, partial, diag);
         load_password_files(snapshot, partial, diag);
         load_jwks(snapshot, partial, diag);
     }
     if (snapshot->config != NULL) {
         load_upstreams(snapshot, diag);
+        if (snapshot->policy != NULL)
+            service_rules_bind(snapshot, diag);
         snapshot->services = arena_calloc(arena, snapshot->config->listener_count, sizeof(struct service));
         for (size_t i = 0; i < snapshot->config->listener_count; i++)
             load_service(snapshot, i, diag);
@@ -245,6 +252,12 @@ static bool same_replay(const struct config_replay *a, const struct config_repla
     return same_redis(&a->redis->server, &b->redis->server) && same_text(a->redis->prefix, b->redis->prefix);
 }
 
+static bool same_quarantine(const struct config_quarantine *a, const struct config_quarantine *b)
+{
+    return same_text(a->directory.path, b->directory.path) && a->max_bytes == b->max_bytes &&
+           a->max_files == b->max_files;
+}
+
 static bool same_audit(const struct config_audit *a, const struct config_audit *b)
 {
     if (!same_text(a->directory.path, b->directory.path) || a->fsync != b->fsync ||
@@ -270,6 +283,12 @@ const char *snapshot_fixed_difference(const struct snapshot *current, const stru
         return "limits.password_checks";
     if (!same_replay(&current->config->replay, &next->config->replay))
         return "replay";
+    if (current->config->scan.threads != next->config->scan.threads)
+        return "scan.threads";
+    if (current->config->scan.wait_ms != next->config->scan.wait_ms)
+        return "scan.wait";
+    if (!same_quarantine(&current->config->scan.quarantine, &next->config->scan.quarantine))
+        return "scan.quarantine";
     return same_audit(&current->config->audit, &next->config->audit) ? NULL : "audit";
 }
 
@@ -301,7 +320,14 @@ void snapshot_release(struct snapshot *snapshot)
         jwks_free(snapshot->jwks[i]);
     policy_release(snapshot->policy);
     keyring_release(snapshot->keys);
+    scan_rules_release(snapshot->scan_rules);
     snapshot_release_config(snapshot);
+}
+
+bool snapshot_is_last(const struct snapshot *snapshot)
+{
+    return atomic_load_explicit(&snapshot->references, memory_order_acquire) == 1 &&
+           (snapshot->scan_rules == NULL || scan_rules_is_last(snapshot->scan_rules));
 }
 
 static const struct password_file *find_password_file(const struct snapshot *snapshot, const char *name)

@@ -14,6 +14,7 @@
 #include "proxy/registry.h"
 #include "proxy/session/session.h"
 #include "proxy/tls.h"
+#include "rules/scan.h"
 
 /* A listener and what its connections need. */
 struct service {
@@ -34,8 +35,10 @@ struct snapshot {
     struct policy *policy;
     struct password_file **password_files; /* as config->password_files */
     size_t password_file_count;
-    struct keyring *keys; /* NULL: the configuration names none */
-    struct jwks **jwks;   /* as config->jwks */
+    struct keyring *keys;          /* NULL: the configuration names none */
+    struct scan_rules *scan_rules; /* NULL: the configuration names none */
+    uint64_t *scan_sets;           /* for each check of the policy, the rule sets that it asks, as bits */
+    struct jwks **jwks;            /* as config->jwks */
     size_t jwks_count;
     struct tls_client **upstream_tls; /* as config->upstreams; NULL where plain */
     struct service *services;         /* as config->listeners */
@@ -46,6 +49,8 @@ struct snapshot {
 struct snapshot *snapshot_load(const char *path, struct diag_list *diag);
 struct snapshot *snapshot_retain(struct snapshot *snapshot);
 void snapshot_release(struct snapshot *snapshot); /* NULL is fine */
+/* The caller's reference is the only one, also of its rules (scanners hold theirs). */
+bool snapshot_is_last(const struct snapshot *snapshot);
 /* For whoever needs its configuration for longer than it is in force: policy, keys, passwords and TLS
  * contexts are freed (secrets wiped) with the last reference, the configuration's texts stay until this one
  * goes, too. */

@@ -20,6 +20,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "proxy/conn.h"
+#include "proxy/scan_pool.h"
 
 /* After a failed accept (no descriptors left) a listener rests for so long; so do listeners and connections
  * when the audit is full and nobody said that it has room again. */
@@ -174,6 +175,14 @@ int worker_listen(struct worker *worker, struct service *service, int fd)
 /* So many connections are bound anew in one turn of the loop, so that traffic goes on meanwhile. */
 #define REBIND_AT_ONCE 128
 
+/* Nobody's any more, all but a few: their memory is given back. */
+static void release_rules(struct worker *worker)
+{
+    if (worker->scanner != NULL)
+        scanner_release_rules(worker->scanner);
+    scan_pool_release_rules(worker->scan_pool);
+}
+
 static void on_rebind(evutil_socket_t fd, short what, void *argument)
 {
     static const struct timeval at_once = {0, 0}, later = {0, WORKER_REST_MS * 1000};
@@ -191,6 +200,8 @@ static void on_rebind(evutil_socket_t fd, short what, void *argument)
     }
     if (worker->rebind != NULL)
         event_add(thread->rebind_event, room ? &at_once : &later);
+    else
+        release_rules(worker);
 }
 
 static struct evdns_base *resolver(struct worker *worker);
@@ -441,6 +452,7 @@ struct worker *worker_new(
     worker->bans = shared->bans;
     worker->rates = shared->rates;
     worker->replays = shared->replays;
+    worker->scan_pool = shared->scan_pool;
     worker->ring = exporter_ring(shared->exporter, index);
     pthread_mutex_init(&thread->task_lock, NULL);
     thread->last_task = &thread->first_task;
@@ -547,6 +559,7 @@ void worker_free(struct worker *worker)
         close(thread->wake_fd);
     run_tasks(thread); /* the connections are gone: the tasks have nobody to tell */
     pthread_mutex_destroy(&thread->task_lock);
+    scanner_free(worker->scanner);
     snapshot_release(worker->snapshot);
     snapshot_release(thread->next);
     buffer_release(&worker->to_client);

@@ -31,6 +31,7 @@ struct rates;
 struct replay_shared;
 struct replay_store;
 struct password_pool;
+struct scan_pool;
 
 /* The replay store that proxies share; of all workers. */
 struct worker_replay {
@@ -51,6 +52,9 @@ struct worker {
     struct bans *bans;
     struct rates *rates;
     struct replay_store *replays;
+    struct scan_pool *scan_pool;
+    struct scanner *scanner; /* NULL: nothing was scanned yet */
+    uint64_t scan_work;      /* of the connection that has its turn (struct scan_result) */
     struct worker_replay *replay;
     struct replay_shared *replay_shared; /* NULL: the store is the process's own */
     bool replay_away;                    /* it is lost: counted in replay->away */
@@ -82,6 +86,7 @@ struct worker_shared {
     struct bans *bans;
     struct rates *rates;
     struct replay_store *replays;
+    struct scan_pool *scan_pool;
     struct worker_replay *replay;
 };
 

@@ -11,7 +11,7 @@ enum { CLI_OK = 0, CLI_FINDINGS = 1, CLI_USAGE = 2 };
 struct cli_option {
     const char *name;     /* "config" for --config */
     char letter;          /* 'c' for -c, 0 = none */
-    const char *argument; /* "FILE", NULL = takes none */
+    const char *argument; /* "FILE", NULL = takes none; "FILE...": it may be given several times */
     const char *help;
 };
 
@@ -20,8 +20,9 @@ struct cli_command {
     const char *arguments;            /* positional ones, for the help; "" = none */
     const char *summary;              /* one line */
     const struct cli_option *options; /* ended by a NULL name; --help is understood everywhere */
-    /* values[i]: of options[i] (NULL: not given; "" for one without argument). The rest of the words follow.
-     */
+    /* values[i]: of options[i] (NULL: not given; "" for one without argument; of one that may be given
+     * several times all of them, each ended by a NUL, and a NUL behind the last). The rest of the words
+     * follow. */
     int (*run)(const struct cli_command *command, const char *const *values, int argc, char **argv);
     /* Options may stand behind the words, too; a word that begins with '-' then needs "--" before it. */
     bool options_anywhere;
@@ -29,11 +30,14 @@ struct cli_command {
 };
 
 extern const struct cli_command cli_run, cli_check, cli_reload, cli_bans, cli_reference, cli_policy, cli_keys,
-    cli_sign, cli_verify;
+    cli_sign, cli_verify, cli_rules, cli_scan;
 /* Verbs of cli_policy. */
 extern const struct cli_command cli_policy_test, cli_policy_explain, cli_policy_schema;
 /* Verbs of cli_keys. */
 extern const struct cli_command cli_keys_new, cli_keys_derive, cli_keys_list;
+
+/* Verbs of cli_rules. */
+extern const struct cli_command cli_rules_test, cli_rules_stats;
 
 /* Says what is wrong with the command line, and where help is; returns CLI_USAGE. */
 int cli_usage_error(const struct cli_command *command, const char *format, ...)

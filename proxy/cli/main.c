@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/buffer.h"
 #include "base/diag.h"
 #include "base/hash.h"
 #include "proxy/cli/cli.h"
@@ -14,7 +15,7 @@
 #define OPTIONS_MAX 24
 
 static const struct cli_command *const commands[] = {&cli_run, &cli_check, &cli_reload, &cli_bans,
-    &cli_policy, &cli_keys, &cli_sign, &cli_verify, &cli_reference, NULL};
+    &cli_policy, &cli_rules, &cli_scan, &cli_keys, &cli_sign, &cli_verify, &cli_reference, NULL};
 #define COMMANDS_MAX 16 /* of the program, and of a group */
 
 static void print_rows(const struct cli_command *const *rows, FILE *out)
@@ -135,6 +136,35 @@ static size_t option_index(const struct cli_command *command, int found)
     return index;
 }
 
+/* The values of options that may be given several times. */
+static struct buffer lists[OPTIONS_MAX];
+
+static bool is_list(const struct cli_option *option)
+{
+    return option->argument != NULL && view_ends_with(view_of_string(option->argument), VIEW("..."));
+}
+
+static void take_value(const struct cli_command *command, size_t index, const char *values[OPTIONS_MAX])
+{
+    values[index] = optarg == NULL ? "" : optarg;
+    if (is_list(&command->options[index]))
+        buffer_append(&lists[index], view_of(optarg, strlen(optarg) + 1));
+}
+
+static int run_with(const struct cli_command *command, const char *values[OPTIONS_MAX], int argc, char **argv)
+{
+    for (size_t i = 0; i < OPTIONS_MAX; i++) {
+        if (buffer_length(&lists[i]) == 0)
+            continue;
+        buffer_append_byte(&lists[i], '\0');
+        values[i] = (const char *)buffer_view(&lists[i]).data;
+    }
+    int status = command->run(command, values, argc, argv);
+    for (size_t i = 0; i < OPTIONS_MAX; i++)
+        buffer_release(&lists[i]);
+    return status;
+}
+
 static int run_command(const struct cli_command *command, int argc, char **argv)
 {
     struct option longs[OPTIONS_MAX + 2];
@@ -153,9 +183,9 @@ static int run_command(const struct cli_command *command, int argc, char **argv)
             return cli_usage_error(command, "unknown option '%s'", argv[optind - 1]);
         if (found == ':')
             return cli_usage_error(command, "option '%s' needs an argument", argv[optind - 1]);
-        values[option_index(command, found)] = optarg == NULL ? "" : optarg;
+        take_value(command, option_index(command, found), values);
     }
-    return command->run(command, values, argc - optind, argv + optind);
+    return run_with(command, values, argc - optind, argv + optind);
 }
 
 /* words[0] is the command, words[1] the verb if it is a group. Sets how many words named it; NULL after a

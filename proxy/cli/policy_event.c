@@ -10,6 +10,7 @@
 #include "exporters/audit.h"
 #include "policy/explain.h"
 #include "policy/mps1.h"
+#include "policy/yara.h"
 #include "proxy/cli/text.h"
 
 #define ATTRIBUTES_MAXIMUM 64
@@ -29,6 +30,10 @@ static const struct {
     {AUDIT_delivery_filtered, "receive"},
     {AUDIT_will_denied, "will"},
 };
+
+/* Of checks, which are about messages of any direction. */
+static const enum audit_action checking[] = {
+    AUDIT_signature_rejected, AUDIT_payload_matched, AUDIT_scan_failed};
 
 /* ---- fields ---- */
 
@@ -250,8 +255,8 @@ static bool add_client(const json_t *record, const struct policy_input *source, 
 
 /* ---- what ---- */
 
-/* A signature is that of a will, of what comes, or of what is delivered. */
-static const char *find_signed(const json_t *record)
+/* What a check looked at: a will, what comes, or what is delivered. */
+static const char *find_checked(const json_t *record)
 {
     if (view_equal_string(text_field(record, "mqtt.packet"), "connect"))
         return "will";
@@ -263,8 +268,10 @@ static const char *find_verb(const json_t *record, struct view action)
     /* A check of rates is about either. */
     if (view_equal_string(action, audit_action_name(AUDIT_rate_limited)))
         return view_equal_string(text_field(record, "mqtt.packet"), "publish") ? "publish" : "connect";
-    if (view_equal_string(action, audit_action_name(AUDIT_signature_rejected)))
-        return find_signed(record);
+    for (size_t i = 0; i < sizeof(checking) / sizeof(checking[0]); i++) {
+        if (view_equal_string(action, audit_action_name(checking[i])))
+            return find_checked(record);
+    }
     for (size_t i = 0; i < sizeof(verbs) / sizeof(verbs[0]); i++) {
         if (view_equal_string(action, audit_action_name(verbs[i].action)))
             return verbs[i].verb;
@@ -312,12 +319,35 @@ static void add_signature(const json_t *record, struct policy_event *event)
             VIEW_ARGS(reason));
 }
 
+/* The rule sets that found something. Why they did not look at all of it, no policy says. */
+static void add_matches(const json_t *record, struct policy_event *event)
+{
+    const json_t *sets = field(record, "mqward.yara.namespaces");
+    struct view reason = text_field(record, "event.reason");
+    size_t count = 0;
+    for (size_t i = 0; i < json_array_size(sets); i++) {
+        const json_t *item = json_array_get(sets, i);
+        struct view set = {NULL, 0};
+        if (json_is_string(item))
+            set = view_of(json_string_value(item), json_string_length(item));
+        if (yara_set_name_valid(set))
+            buffer_format(&event->act, "%s%.*s", count++ == 0 ? " matches=" : ",", VIEW_ARGS(set));
+    }
+    if (count == 0 && view_equal_string(reason, reason_info(REASON_payload_matched)->name))
+        lack(event, "the rule sets that found something: taken as clean");
+    if (view_starts_with(reason, VIEW("scan_")))
+        lack(event, "what a policy does not know, how the scan ended (%.*s): taken as scanned to its end",
+            VIEW_ARGS(reason));
+}
+
 static bool add_act(const json_t *record, const char *verb, struct policy_event *event)
 {
     const char *path = "mqtt.topic";
     const json_t *qos = field(record, "mqtt.qos");
     if (strcmp(verb, "connect") == 0) {
         buffer_format(&event->act, "connect");
+        if (view_equal_string(text_field(record, "mqward.detail"), "will"))
+            lack(event, "the will that was refused: explain the event of the same session that is about it");
         return true;
     }
     /* The topic itself was allowed, the requester may not receive the answer. */
@@ -338,8 +368,10 @@ static bool add_act(const json_t *record, const char *verb, struct policy_event 
         buffer_format(&event->act, " qos=%lld", (long long)json_integer_value(qos));
     if (strcmp(verb, "publish") == 0 || strcmp(verb, "will") == 0)
         add_message(record, event);
-    if (strcmp(verb, "subscribe") != 0)
+    if (strcmp(verb, "subscribe") != 0) {
         add_signature(record, event);
+        add_matches(record, event);
+    }
     return true;
 }
 
@@ -350,6 +382,8 @@ static bool read_record(const json_t *record, const struct policy_input *source,
     struct view action = text_field(record, "event.action"), reason = text_field(record, "event.reason");
     struct view rule = text_field(record, "rule.id"), place = text_field(record, "mqward.rule_line");
     const char *verb = find_verb(record, action);
+    if (rule.length == 0) /* where the record's rule is one of YARA */
+        rule = text_field(record, "mqward.check");
     if (verb == NULL) {
         fprintf(stderr, "mqward: not a record of what a policy decides: event.action is '");
         text_print(stderr, action);

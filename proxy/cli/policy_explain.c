@@ -61,6 +61,11 @@ static void print_rules(const struct policy_explanation *explanation)
     }
 }
 
+static const char *effect_of(const struct policy_considered_check *check)
+{
+    return check->reports ? "reports it" : check->monitor ? "would refuse it" : "refuses it";
+}
+
 static void print_checks(const struct policy_explanation *explanation)
 {
     if (explanation->check_count > 0)
@@ -71,8 +76,8 @@ static void print_checks(const struct policy_explanation *explanation)
         printf("  %s (%s)%s: %s\n", check->info->name, check->info->location,
             check->monitor ? ", monitor" : "", check->what);
         if (check->reason != REASON_none)
-            printf("    %s: %s, %s\n", check->monitor ? "would refuse it" : "refuses it",
-                reason_info(check->reason)->name, reason_info(check->reason)->text);
+            printf("    %s: %s, %s\n", effect_of(check), reason_info(check->reason)->name,
+                reason_info(check->reason)->text);
     }
 }
 
@@ -149,6 +154,7 @@ static void json_verdict(struct json *json, const struct policy_explanation *exp
     if (outcome->nearest != NULL)
         policy_json_text(json, "nearest_condition", outcome->nearest_condition);
     policy_json_rule(json, "would_deny", outcome->would_deny);
+    policy_json_rule(json, "reported_by", outcome->reported_by);
     json_write_boolean(json, "filtered", outcome->filtered);
     policy_json_text(json, "text", explanation->verdict);
     json_write_object_end(json);
@@ -182,6 +188,7 @@ static void json_checks(struct json *json, const struct policy_explanation *expl
         policy_json_text(json, "name", check->info->name);
         policy_json_text(json, "location", check->info->location);
         json_write_boolean(json, "monitor", check->monitor);
+        json_write_boolean(json, "reports", check->reports);
         policy_json_text(json, "what", check->what);
         policy_json_text(
             json, "reason", check->reason == REASON_none ? NULL : reason_info(check->reason)->name);

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* mqward policy test: a policy's own tests, case by case, and the rules that none of them reached. */
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +19,14 @@ static const struct cli_option options[] = {
     [OPTION_JUNIT] = {"junit", 0, "FILE", "write the results as JUnit XML, too"},
     [OPTION_JSON] = {"json", 0, NULL, "results as one JSON object on standard output"},
     {NULL, 0, NULL, NULL},
+};
+
+/* The kinds of checks that cases reach. */
+static const struct {
+    const char *text, *member; /* member: of the JSON object */
+} kinds[POLICY_CHECK_KINDS] = {
+    [POLICY_CHECK_SIGNATURE] = {"signature", "signature_checks"},
+    [POLICY_CHECK_YARA] = {"YARA", "yara_checks"},
 };
 
 struct tested {
@@ -69,6 +76,16 @@ static void print_unreached(const char *before, const struct policy_rule_info *c
     }
 }
 
+static void print_checks(const struct policy_test_report *report)
+{
+    for (int kind = 0; kind < POLICY_CHECK_KINDS; kind++) {
+        size_t count = report->checks[kind].count;
+        if (count > 0)
+            printf(", %zu of %zu %s check%s", count - report->checks[kind].unreached, count, kinds[kind].text,
+                count == 1 ? "" : "s");
+    }
+}
+
 static void print_report(const struct tested *tested)
 {
     const struct policy_test_report *report = tested->report;
@@ -87,10 +104,7 @@ static void print_report(const struct tested *tested)
     print_clean("", tested->source.path);
     printf(": %zu case%s, %zu failed; %zu of %zu rules reached", report->count, report->count == 1 ? "" : "s",
         report->failed, report->rule_count - report->unreached_count, report->rule_count);
-    if (report->signature_check_count > 0)
-        printf(", %zu of %zu signature check%s",
-            report->signature_check_count - report->unreached_check_count, report->signature_check_count,
-            report->signature_check_count == 1 ? "" : "s");
+    print_checks(report);
     putchar('\n');
 }
 
@@ -112,6 +126,7 @@ static void json_result(struct json *json, const struct policy_test_result *resu
     policy_json_rule(json, "rule", outcome->rule);
     policy_json_rule(json, "allowed_by", outcome->allowed_by);
     policy_json_rule(json, "would_deny", outcome->would_deny);
+    policy_json_rule(json, "reported_by", outcome->reported_by);
     policy_json_text(json, "verdict", result->verdict);
     json_write_object_end(json);
 }
@@ -121,7 +136,10 @@ static void json_report(struct json *json, const struct policy_test_report *repo
     json_write_unsigned(json, "cases", report->count);
     json_write_unsigned(json, "failed", report->failed);
     json_write_unsigned(json, "rules", report->rule_count);
-    json_write_unsigned(json, "signature_checks", report->signature_check_count);
+    for (int kind = 0; kind < POLICY_CHECK_KINDS; kind++) {
+        if (kinds[kind].member != NULL)
+            json_write_unsigned(json, kinds[kind].member, report->checks[kind].count);
+    }
     json_write_array_begin(json, "results");
     for (size_t i = 0; i < report->count; i++)
         json_result(json, &report->results[i]);
@@ -164,19 +182,12 @@ static void print_json(const struct tested *tested, size_t count, bool good)
 static bool write_junit(const char *path, const struct tested *tested, size_t count)
 {
     struct buffer out = {0};
-    FILE *file = fopen(path, "w");
-    bool written = file != NULL;
 
-    junit_begin(&out);
+    junit_begin(&out, "mqward policy test");
     for (size_t i = 0; i < count; i++)
-        junit_suite(&out, tested[i].source.path, tested[i].report, tested[i].source.diag);
+        junit_policy(&out, tested[i].source.path, tested[i].report, tested[i].source.diag);
     junit_end(&out);
-    if (file != NULL) {
-        written = fwrite(out.data + out.start, 1, buffer_length(&out), file) == buffer_length(&out);
-        written = fclose(file) == 0 && written;
-    }
-    if (!written)
-        fprintf(stderr, "mqward: %s can't be written: %s\n", path, strerror(errno));
+    bool written = junit_write(&out, path);
     buffer_release(&out);
     return written;
 }

@@ -59,6 +59,8 @@ void session_free(struct session *session)
     session_cache_free(session->receive_cache);
     session_marks_free(&session->marks);
     session_waiting_free(&session->waiting);
+    session_waiting_free(&session->deliveries);
+    session_scan_forget(session);
     session_rates_free(session);
     buffer_release(&session->scratch);
     free(session);
@@ -97,6 +99,12 @@ bool session_client_ready(const struct session *session)
         break;
     }
     return false;
+}
+
+bool session_broker_ready(const struct session *session)
+{
+    return session->deliveries.count < SESSION_WAITING_MAX &&
+           session->deliveries.bytes < SESSION_WAITING_BYTES;
 }
 
 /* ---- dispatch ---- */
@@ -325,16 +333,28 @@ enum session_verdict session_client_turn(
         session, REASON_protocol_error, "MQTT-2.1.2", "a packet that only servers send", frame->type, output);
 }
 
+/* It has its turn, or waits behind others or for what it needs. */
+static enum session_verdict client_open(
+    struct session *session, const struct mqtt_frame *frame, struct session_output *output)
+{
+    enum session_verdict verdict;
+
+    if (session_waiting_take(session, frame)) {
+        session_waiting_turns(session, output);
+        return SESSION_CONSUMED;
+    }
+    verdict = session_client_turn(session, frame, output);
+    if (session->hold.ticket != 0)
+        session_waiting_hold(session, &session->waiting, frame);
+    return verdict;
+}
+
 enum session_verdict session_client_packet(
     struct session *session, const struct mqtt_frame *frame, struct session_output *output)
 {
     assert(session->magic == SESSION_MAGIC);
-    if (session->state == SESSION_OPEN) {
-        if (!session_waiting_take(session, frame))
-            return session_client_turn(session, frame, output);
-        session_waiting_turns(session, output);
-        return SESSION_CONSUMED;
-    }
+    if (session->state == SESSION_OPEN)
+        return client_open(session, frame, output);
     if (session->state == SESSION_NEW) {
         if (frame->type == MQTT_CONNECT)
             return session_client_connect(session, frame, output);
@@ -384,7 +404,7 @@ static enum session_verdict shorten(
 }
 
 /* What the client may have of the broker: as it came, or shortened. */
-static enum session_verdict broker_handle(
+enum session_verdict session_broker_turn(
     struct session *session, const struct mqtt_frame *frame, struct session_output *output)
 {
     size_t before = buffer_length(output->to_client);
@@ -396,19 +416,35 @@ static enum session_verdict broker_handle(
     return verdict;
 }
 
+/* It has its turn, or waits behind a message that is scanned, or to be scanned itself. */
+static enum session_verdict broker_open(
+    struct session *session, const struct mqtt_frame *frame, struct session_output *output)
+{
+    enum session_verdict verdict;
+
+    if (session->deliveries.first != NULL) {
+        session_waiting_deliver(session, frame);
+        return SESSION_CONSUMED;
+    }
+    verdict = session_broker_turn(session, frame, output);
+    if (session->hold.ticket != 0)
+        session_waiting_hold(session, &session->deliveries, frame);
+    return verdict;
+}
+
 enum session_verdict session_broker_packet(
     struct session *session, const struct mqtt_frame *frame, struct session_output *output)
 {
     assert(session->magic == SESSION_MAGIC);
     if (session->state == SESSION_OPEN && broker_handlers[frame->type] != NULL)
-        return broker_handle(session, frame, output);
+        return broker_open(session, frame, output);
     if (session->state == SESSION_CLOSING)
         return SESSION_CONSUMED;
     if (session->state == SESSION_CONNECTING) {
         if (frame->type == MQTT_CONNACK)
             return session_broker_connack(session, frame, output);
         if (frame->type == MQTT_AUTH)
-            return broker_handle(session, frame, output);
+            return session_broker_turn(session, frame, output);
         return session_broker_violation(
             session, "MQTT-3.2.0-1", "the broker's first packet is not CONNACK", output);
     }
@@ -448,7 +484,24 @@ bool session_is_connecting(const struct session *session)
 bool session_is_asking(const struct session *session)
 {
     return session->waiting.first != NULL ||
-           (session->held_connect != NULL && session->held_connect->ticket != 0);
+           (session->held_connect != NULL &&
+               (session->held_connect->ticket | session->held_connect->scan_ticket) != 0);
+}
+
+bool session_is_asking_broker(const struct session *session)
+{
+    return session->deliveries.first != NULL;
+}
+
+void session_scan_answered(struct session *session, uint64_t ticket, const struct session_scanned *results,
+    size_t count, struct session_output *output)
+{
+    assert(session->magic == SESSION_MAGIC && count > 0);
+    if (session->state == SESSION_IDENTIFYING && session->held_connect != NULL &&
+        session->held_connect->scan_ticket == ticket)
+        session_connect_scanned(session, results, output);
+    else
+        session_waiting_scanned(session, ticket, results, output);
 }
 
 void session_replay_answered(

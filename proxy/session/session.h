@@ -12,6 +12,7 @@
 #include "policy/policy.h"
 #include "policy/signature.h"
 #include "proxy/mqtt/mqtt.h"
+#include "rules/scan.h"
 
 struct session;
 
@@ -28,6 +29,10 @@ struct session_settings {
     const struct jwks *(*find_jwks)(void *context, const char *name);
     void *jwks_context;
     struct keyring *keyring; /* of the signatures that checks ask for; NULL: there are no keys */
+    /* For each check of the policy the rule sets that it asks, as bits; and how many bytes of payload may be
+     * scanned without waiting. */
+    const uint64_t *scan_sets;
+    uint64_t scan_inline;
     struct mqtt_options options;
 };
 
@@ -84,6 +89,20 @@ struct session_replay {
     enum signature_store_down store_down;
 };
 
+/* What a check asks about a message. Views of the session, for the call. */
+struct session_scan {
+    struct scan_request request;
+    bool quarantine; /* what is found is to be stored */
+};
+/* What the scan has found. */
+struct session_scanned {
+    struct scan_result result;
+    const char *quarantine; /* what became of it there (a literal, as quarantine_result_name()); NULL: nothing
+                               was to be stored */
+    bool has_quarantine_sha256;
+    uint8_t quarantine_sha256[32]; /* of the first part that is kept there */
+};
+
 /* What a session asks of its surroundings. context is passed through. */
 struct session_hooks {
     /* An audit event: pushed before the output of the same call is carried out. The event's views hold for
@@ -122,6 +141,12 @@ struct session_hooks {
     void (*replay_end)(void *context, const struct session_replay *asked, bool done);
     /* The store is one that answers later: several packets are asked about before the first has its turn. */
     bool replays_later;
+    /* Scans a message. False: that would take too long here; it is to wait for scan_later(). */
+    bool (*scan)(void *context, const struct scan_request *request, struct scan_result *result);
+    /* Has a message scanned, for several checks: session_scan_answered() brings what was found, under this
+     * ticket. Until then its direction waits. At most one message of each direction is asked about at a time.
+     */
+    void (*scan_later)(void *context, const struct session_scan *scans, size_t count, uint64_t ticket);
     void *context;
 };
 
@@ -179,9 +204,15 @@ void session_password_checked(struct session *session, enum reason found, struct
  * has to wait. A ticket that the session has given up is fine. */
 void session_replay_answered(
     struct session *session, uint64_t ticket, enum replay_answer answer, struct session_output *output);
-/* Packets of the client wait for the replay store: nothing more is read of it, since its end must come after
- * them, and no other policy is bound. */
+/* What hooks.scan_later asked for is known: as above, for both directions. */
+void session_scan_answered(struct session *session, uint64_t ticket, const struct session_scanned *results,
+    size_t count, struct session_output *output);
+/* Packets of the client wait for the replay store or a scan, or packets of the broker for a scan: nothing
+ * more is read of that side, since its end must come after them; and no other policy is bound. */
 bool session_is_asking(const struct session *session);
+bool session_is_asking_broker(const struct session *session);
+/* False while packets of the broker must wait: as session_client_ready(). */
+bool session_broker_ready(const struct session *session);
 
 /* The bytes of a side are not MQTT: error is what mqtt_frame_next() said. Answers, audits and closes. */
 void session_client_malformed(

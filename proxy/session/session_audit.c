@@ -111,6 +111,7 @@ void session_audit_publish(const struct session *session, const struct session_p
 {
     struct audit_event event;
     char nearest[SESSION_NEAREST_MAX];
+    struct session_scan_text text;
 
     session_event_begin(session, &event, action, context->verdict.reason, disposition);
     session_event_verdict(&event, &context->verdict, nearest);
@@ -129,6 +130,8 @@ void session_audit_publish(const struct session *session, const struct session_p
     event.suppressed = context->suppressed;
     if (context->is_signed)
         session_event_signature(&event, &context->signature);
+    if (context->scanned != NULL)
+        session_event_scan(&event, context->scanned, &text);
     session_event_payload(session, &event, context->packet.payload);
     session_event_emit(session, &event);
 }
@@ -185,12 +188,13 @@ bool session_sample(struct session *session)
 
 size_t session_audit_room(const struct session *session, const struct mqtt_frame *frame)
 {
+    const struct policy *policy = session->settings->policy;
     size_t filters = 0, bans = session->policy->repeat.ban_ms == 0 ? 0 : 2;
+    size_t scans = (size_t)__builtin_popcountll(policy_yara_checks(policy));
 
     /* At most: would-deny, the act itself, what each check has to tell, bans, the end of the session. */
     if (frame->type == MQTT_SUBSCRIBE)
         filters = frame->size / 4 < session->settings->max_filters ? frame->size / 4
                                                                    : session->settings->max_filters;
-    return (3 + bans) * AUDIT_EVENT_MAX +
-           (filters + policy_check_count(session->settings->policy)) * EVENT_USUAL;
+    return (3 + bans) * AUDIT_EVENT_MAX + (filters + policy_check_count(policy) + scans) * EVENT_USUAL;
 }

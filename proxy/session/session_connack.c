@@ -55,6 +55,7 @@ static struct policy_identification learn_client_id(
         free((void *)(uintptr_t)session->client_id.data);
         session->client_id = view_of(memory_copy_string(assigned.string), assigned.string.length);
     }
+    session_scan_forget(session); /* who is not believed has no groups */
     return policy_subject_set_client_id(session->settings->policy, session->subject, session->client_id);
 }
 

@@ -239,27 +239,6 @@ static enum session_verdict go_on(struct session *session, const struct mqtt_pac
     return SESSION_CONSUMED;
 }
 
-/* All is judged but the will's signature; checks: that ask for one. */
-static enum session_verdict connect_signed(
-    struct session *session, const struct mqtt_packet *packet, uint64_t checks, struct session_output *output)
-{
-    struct session_signature signature;
-    struct session_carrier carrier = {0};
-    enum session_verdict verdict = SESSION_CONSUMED;
-
-    if (checks != 0 &&
-        !session_will_signed(session, &packet->u.connect.will, checks, &signature, &carrier, output))
-        return SESSION_CONSUMED;
-    if (claim(session, output)) {
-        verdict = go_on(session, packet, &carrier, output);
-        if (checks != 0)
-            session_will_sent(session, &signature);
-    } else if (checks != 0)
-        session_signature_undo(session, &signature);
-    session_carrier_release(&carrier);
-    return verdict;
-}
-
 void session_held_connect_free(struct session_held_connect *held)
 {
     if (held == NULL)
@@ -278,26 +257,99 @@ static struct session_held_connect *hold(const struct mqtt_frame *frame)
     return held;
 }
 
+/* CONNECT waits: for the replay store, or for a scan. */
+static struct session_held_connect *wait_with(
+    struct session *session, const struct mqtt_frame *frame, uint64_t checks)
+{
+    session->held_connect = hold(frame);
+    session->held_connect->will_checks = checks;
+    if (session->state == SESSION_NEW)
+        session_set_state(session, SESSION_IDENTIFYING);
+    return session->held_connect;
+}
+
+/* With what the replay store has said, so that it is not asked twice. */
+static void wait_for_scan(struct session *session, const struct mqtt_frame *frame, uint64_t checks,
+    const struct session_signature *signature)
+{
+    struct session_held_connect *held = wait_with(session, frame, checks);
+
+    held->scan_ticket = session->hold.ticket;
+    held->scanned_checks = session->hold.checks;
+    held->scanned_of = session->hold.of;
+    session->hold.ticket = 0;
+    if (signature == NULL || signature->replay_check == NULL)
+        return;
+    held->is_foreseen = true;
+    held->foreseen = (struct session_foreseen){.now_ms = signature->now_ms, .answer = signature->answer};
+    session_mark_take(&held->foreseen.mark, &signature->replay);
+}
+
+/* What a will has to pass; checks: all of them. False: denied (and answered), or CONNECT waits. */
+static bool pass_will(struct session *session, const struct mqtt_frame *frame, const struct mqtt_will *will,
+    uint64_t checks, struct session_signature *signature, struct session_carrier *carrier,
+    struct session_output *output)
+{
+    const struct policy *policy = session->settings->policy;
+    uint64_t signatures = checks & policy_signature_checks(policy),
+             scans = checks & policy_yara_checks(policy);
+
+    if (signatures != 0 && !session_will_signed(session, will, signatures, signature, carrier, output))
+        return false;
+    if (signatures == 0)
+        signature = NULL;
+    if (scans == 0 || session_will_scanned(session, will, scans, signature, output))
+        return true;
+    if (session->hold.ticket != 0)
+        wait_for_scan(session, frame, checks, signature);
+    else if (signature != NULL)
+        session_signature_undo(session, signature);
+    session_carrier_release(carrier);
+    return false;
+}
+
+/* All is judged but what the will has to pass; checks: all of them. */
+static enum session_verdict connect_will(struct session *session, const struct mqtt_frame *frame,
+    const struct mqtt_packet *packet, uint64_t checks, struct session_output *output)
+{
+    bool is_signed = (checks & policy_signature_checks(session->settings->policy)) != 0;
+    struct session_signature signature;
+    struct session_carrier carrier = {0};
+    enum session_verdict verdict = SESSION_CONSUMED;
+
+    if (checks != 0 &&
+        !pass_will(session, frame, &packet->u.connect.will, checks, &signature, &carrier, output))
+        return SESSION_CONSUMED;
+    if (claim(session, output)) {
+        verdict = go_on(session, packet, &carrier, output);
+        if (is_signed)
+            session_will_sent(session, &signature);
+    } else if (is_signed)
+        session_signature_undo(session, &signature);
+    session_carrier_release(&carrier);
+    return verdict;
+}
+
 /* The replay store answers later: CONNECT waits. False: it has answered, or is not to be asked. */
 static bool wait_for_store(
     struct session *session, const struct mqtt_frame *frame, const struct mqtt_will *will, uint64_t checks)
 {
     struct session_foreseen known = {.now_ms = clock_wall_us() / 1000};
+    uint64_t signatures = checks & policy_signature_checks(session->settings->policy);
+    struct session_held_connect *held;
     struct session_replay replay;
     uint64_t ticket;
 
-    if (!session->hooks.replays_later ||
-        !session_will_foresee(session, will, checks, known.now_ms, &known.mark))
+    if (!session->hooks.replays_later || signatures == 0 ||
+        !session_will_foresee(session, will, signatures, known.now_ms, &known.mark))
         return false;
     replay = session_mark_replay(&known.mark);
     if (session_replay_ask(session, &replay, &ticket, &known.answer))
         ticket = 0;
-    session->held_connect = hold(frame);
-    session->held_connect->ticket = ticket;
-    session->held_connect->foreseen = known;
-    session->held_connect->will_checks = checks;
-    if (session->state == SESSION_NEW)
-        session_set_state(session, SESSION_IDENTIFYING);
+    held = wait_with(session, frame, checks);
+    held->ticket = ticket;
+    held->foreseen = known;
+    held->is_foreseen = true;
     return true;
 }
 
@@ -316,7 +368,7 @@ static enum session_verdict connect_on(struct session *session, const struct mqt
     if (connect->has_will && !session_will_allowed(session, &connect->will, &checks, output))
         return SESSION_CONSUMED;
     if (checks == 0 || !wait_for_store(session, frame, &connect->will, checks))
-        return connect_signed(session, packet, checks, output);
+        return connect_will(session, frame, packet, checks, output);
     if (session->held_connect->ticket == 0)
         session_connect_foreseen(session, session->held_connect->foreseen.answer, output);
     return SESSION_CONSUMED;
@@ -339,6 +391,21 @@ static struct session_held_connect *release(
     return held;
 }
 
+/* Goes on with a CONNECT that waited, and what is known of it by now. It may have to wait once more. */
+static void go_on_with(struct session *session, struct session_held_connect *held,
+    const struct mqtt_frame *frame, const struct mqtt_packet *packet, struct session_output *output)
+{
+    session->foreseen = held->is_foreseen ? &held->foreseen : NULL;
+    if (connect_will(session, frame, packet, held->will_checks, output) == SESSION_FORWARD)
+        buffer_append(output->to_broker, frame->bytes);
+    session->scanned = NULL;
+    if (session->held_connect != NULL)
+        session->foreseen = NULL; /* it waits with what was foreseen */
+    else
+        session_foreseen_end(session);
+    session_held_connect_free(held);
+}
+
 void session_connect_foreseen(
     struct session *session, enum replay_answer answer, struct session_output *output)
 {
@@ -347,11 +414,20 @@ void session_connect_foreseen(
     struct session_held_connect *held = release(session, &frame, &packet);
 
     held->foreseen.answer = answer;
-    session->foreseen = &held->foreseen;
-    if (connect_signed(session, &packet, held->will_checks, output) == SESSION_FORWARD)
-        buffer_append(output->to_broker, frame.bytes);
-    session_foreseen_end(session);
-    session_held_connect_free(held);
+    go_on_with(session, held, &frame, &packet, output);
+}
+
+void session_connect_scanned(
+    struct session *session, const struct session_scanned *results, struct session_output *output)
+{
+    struct mqtt_frame frame;
+    struct mqtt_packet packet;
+    struct session_held_connect *held = release(session, &frame, &packet);
+
+    session->scanned = results;
+    session->scanned_checks = held->scanned_checks;
+    session->scanned_of = held->scanned_of;
+    go_on_with(session, held, &frame, &packet, output);
 }
 
 static void ask_for_password(struct session *session, const struct mqtt_frame *frame,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* PUBLISH of a broker: delivery is always checked, and signed again where a check says so (mqtt-semantics
- * "Subscribe and delivery", payload-signatures "Forwarding"). */
+/* PUBLISH of a broker: delivery is always checked, scanned and signed again where checks say so
+ * (mqtt-semantics "Subscribe and delivery", payload-signatures "Forwarding", payload-scanning). */
 #include "proxy/session/session_internal.h"
 
 /* Acknowledged in the client's stead, so that the broker's window does not stall. */
@@ -9,7 +9,9 @@ static void filter_delivery(
 {
     const struct mqtt_publish *packet = &context->packet;
 
-    session_audit_publish(session, context, AUDIT_delivery_filtered, AUDIT_DROPPED, -1);
+    session_audit_publish(session, context,
+        context->scanned != NULL ? session_scan_action(context->scanned) : AUDIT_delivery_filtered,
+        AUDIT_DROPPED, -1);
     if (packet->qos > 0)
         session_flow_refuse(
             &session->from_broker, packet->qos, packet->packet_id, 0, session->version, output->to_broker);
@@ -108,6 +110,14 @@ static enum reason pass_resigned(const struct session *session, const struct sig
     return REASON_none;
 }
 
+/* What waited for a scan was told before it waited. */
+static void audit_monitored(const struct session *session, struct session_publish *context)
+{
+    if (session->scanned == NULL)
+        session_audit_signatures(session, context, AUDIT_delivery_filtered);
+    context->signature.monitored = 0;
+}
+
 /* REASON_none, or why the client does not get it: context->signature.refusing. */
 static enum reason pass_signatures(
     const struct session *session, struct session_publish *context, uint64_t checks)
@@ -122,10 +132,10 @@ static enum reason pass_signatures(
 
     context->is_signed = true;
     context->carrier = (struct session_carrier){.payload = packet->payload};
-    session_audit_signatures(session, context, AUDIT_delivery_filtered);
+    audit_monitored(session, context);
     if (reason == REASON_none && resigns != 0) {
         reason = pass_resigned(session, &message, context, resigns);
-        session_audit_signatures(session, context, AUDIT_delivery_filtered);
+        audit_monitored(session, context);
     }
     if (reason == REASON_sig_invalid)
         signature->found.detail = detail_of(session, signature);
@@ -153,32 +163,82 @@ static bool write_resigned(
     return false;
 }
 
-/* False: the client does not get it (and the audit knows). */
+/* The client's version of it, where that differs. REASON_none, or why it can't have it; *refusing: the check.
+ */
+static enum reason write_changed(struct session *session, struct session_publish *context,
+    const struct policy_check_info **refusing, struct session_output *output)
+{
+    const struct policy_check_info *check = context->signature.check;
+
+    context->rewritten = context->carrier.changed;
+    if (!context->rewritten || write_resigned(session, context, output))
+        return REASON_none;
+    *refusing = NULL;
+    if (!check->monitor)
+        return REASON_packet_too_large;
+    context->rewritten = false; /* it goes on as it came */
+    session_signature_note(session, &context->signature, check, REASON_packet_too_large);
+    session_audit_signatures(session, context, AUDIT_delivery_filtered);
+    return REASON_none;
+}
+
+/* What YARA says of it. False: the client does not get it (and the audit knows), or it waits
+ * (session->hold). A receiver is not the sender: nobody is disconnected, and nobody's denials are counted. */
+static bool pass_scan(
+    struct session *session, struct session_publish *context, uint64_t checks, struct session_output *output)
+{
+    const struct session_scan_message message = session_scan_publish(context);
+    const struct policy_verdict allowed = context->verdict;
+    struct session_scan_run run;
+    struct session_scan_found found;
+    enum session_scan_step step;
+    bool refused = false;
+
+    session_scan_begin(&run, session, &message, checks);
+    while (!refused && (step = session_scan_next(&run, &found)) == SESSION_SCAN_FOUND) {
+        context->scanned = &found;
+        context->verdict = (struct policy_verdict){.reason = found.reason, .rule = &found.check->info};
+        refused = found.refuses;
+        if (refused)
+            filter_delivery(session, context, output);
+        else
+            session_audit_publish(session, context, session_scan_action(&found),
+                found.monitored ? AUDIT_MONITORED : AUDIT_INFORMED, -1);
+    }
+    session_scan_end(&run);
+    context->scanned = NULL;
+    if (!refused)
+        context->verdict = allowed;
+    return !refused && step == SESSION_SCAN_PASSED;
+}
+
+/* False: the client does not get it (and the audit knows), or it waits. */
 static bool deliver(
     struct session *session, struct session_publish *context, uint64_t checks, struct session_output *output)
 {
-    enum reason reason = pass_signatures(session, context, checks);
-    const struct policy_check_info *refusing = context->signature.refusing;
+    const struct policy *policy = session->settings->policy;
+    uint64_t signatures = checks & policy_signature_checks(policy),
+             scans = checks & policy_yara_checks(policy);
+    const struct policy_check_info *refusing = NULL;
+    enum reason reason = REASON_none;
+    bool passes = true;
 
-    context->rewritten = context->carrier.changed;
-    if (reason == REASON_none && context->rewritten && !write_resigned(session, context, output)) {
-        const struct policy_check_info *check = context->signature.check;
-
-        refusing = NULL;
-        if (check->monitor) { /* it goes on as it came */
-            context->rewritten = false;
-            session_signature_note(session, &context->signature, check, REASON_packet_too_large);
-            session_audit_signatures(session, context, AUDIT_delivery_filtered);
-        } else
-            reason = REASON_packet_too_large;
+    if (signatures != 0) {
+        reason = pass_signatures(session, context, signatures);
+        refusing = context->signature.refusing;
     }
+    if (reason == REASON_none && scans != 0)
+        passes = pass_scan(session, context, scans, output);
+    if (reason == REASON_none && passes && signatures != 0)
+        reason = write_changed(session, context, &refusing, output);
     if (reason != REASON_none) {
         context->verdict =
             (struct policy_verdict){.reason = reason, .rule = refusing == NULL ? NULL : &refusing->info};
         filter_delivery(session, context, output);
     }
-    session_carrier_release(&context->carrier);
-    return reason == REASON_none;
+    if (signatures != 0)
+        session_carrier_release(&context->carrier);
+    return passes && reason == REASON_none;
 }
 
 /* The policy's verdict. False: the client may not have it (and the audit knows). */
@@ -197,9 +257,10 @@ static bool judge_delivery(
         filter_delivery(session, context, output);
         return false;
     }
-    if (context->verdict.would_be_denied)
-        session_audit_publish(session, context, AUDIT_delivery_filtered, AUDIT_MONITORED, -1);
-    else
+    if (context->verdict.would_be_denied) {
+        if (session->scanned == NULL) /* or it was told before it waited */
+            session_audit_publish(session, context, AUDIT_delivery_filtered, AUDIT_MONITORED, -1);
+    } else
         session_cache_add(&session->receive_cache, &context->request, &context->verdict);
     return true;
 }
@@ -214,6 +275,7 @@ enum session_verdict session_broker_publish(
 
     context.rewritten = context.is_signed = false;
     context.limited_by = context.suppressed = 0;
+    context.scanned = NULL;
     context.response_topic = (struct view){NULL, 0};
     if (mqtt_decode_publish(frame, MQTT_FROM_SERVER, session->version, &session->settings->options,
             &context.packet, &error) != MQTT_OK)
@@ -232,8 +294,6 @@ enum session_verdict session_broker_publish(
     if (!judge_delivery(session, &context, output))
         return SESSION_CONSUMED;
     checks = context.verdict.checks;
-    if (checks != 0)
-        checks &= policy_signature_checks(session->settings->policy);
     if (checks != 0 && !deliver(session, &context, checks, output))
         return SESSION_CONSUMED;
     if (packet->qos > 0)

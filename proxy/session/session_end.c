@@ -38,6 +38,11 @@ static uint8_t disconnect_code(uint8_t code)
     }
 }
 
+uint8_t session_refusal_code_of(const struct session *session, enum reason reason)
+{
+    return session->refusal_code != 0 ? session->refusal_code : reason_info(reason)->v5;
+}
+
 bool session_connack_code(const struct session *session, enum reason reason, uint8_t *code)
 {
     const struct reason_info *info = reason_info(reason);
@@ -45,7 +50,7 @@ bool session_connack_code(const struct session *session, enum reason reason, uin
     if (session->version == 0)
         *code = 0;
     else if (session->version == MQTT_V5)
-        *code = connack_code(info->v5);
+        *code = connack_code(session_refusal_code_of(session, reason));
     else /* 3.x: what has no return code of its own but is a matter of permission is "not authorized". */
         *code = info->v3 != 0 ? info->v3 : info->v5 == 0x87 ? 5 : 0;
     return *code != 0;
@@ -76,7 +81,8 @@ static void last_words(struct session *session, enum reason reason, struct sessi
 
     if (session->version == MQTT_V5 && session->state == SESSION_OPEN && info->v5 != 0 &&
         reason != REASON_broker_closed) /* it said nothing, and so does the proxy */
-        mqtt_encode_disconnect(output->to_client, MQTT_V5, disconnect_code(info->v5));
+        mqtt_encode_disconnect(
+            output->to_client, MQTT_V5, disconnect_code(session_refusal_code_of(session, reason)));
     else if (session->state <= SESSION_CONNECTING && session_connack_code(session, reason, &code))
         mqtt_encode_connack(output->to_client, session->version, false, code);
     if (buffer_length(output->to_client) - before > session->client_packet_limit)

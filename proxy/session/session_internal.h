@@ -3,6 +3,7 @@
 #ifndef MQWARD_PROXY_SESSION_SESSION_INTERNAL_H
 #define MQWARD_PROXY_SESSION_SESSION_INTERNAL_H
 
+#include "proxy/session/session_scan.h"
 #include "proxy/session/session_signed.h"
 
 #define SESSION_MAGIC 0x5e551011u
@@ -225,7 +226,10 @@ void session_cache_free(struct session_cache *cache);
 struct session_held_connect {
     struct session_password_check check;
     struct policy_identification found;
-    uint64_t ticket; /* of the replay store; 0: it is about the password */
+    uint64_t ticket;                     /* of the replay store; 0: it is not asked */
+    uint64_t scan_ticket;                /* of the will's scan; 0: it is not scanned */
+    uint64_t scanned_checks, scanned_of; /* as struct session_hold */
+    bool is_foreseen;                    /* the next is filled in */
     struct session_foreseen foreseen;
     uint64_t will_checks;
     size_t header_length, length;
@@ -298,9 +302,17 @@ struct session {
     struct session_subscriptions subscriptions;
     struct session_cache *publish_cache, *receive_cache;
     struct session_marks marks;
-    struct session_waiting waiting;
-    uint64_t tickets;                     /* given out */
-    struct session_foreseen *foreseen;    /* of the packet that is being handled; NULL: nothing */
+    struct session_waiting waiting;    /* packets of the client */
+    struct session_waiting deliveries; /* and of the broker, which wait for a scan */
+    uint64_t tickets;                  /* given out */
+    struct session_foreseen *foreseen; /* of the packet that is being handled; NULL: nothing */
+    struct session_hold hold;          /* set by the handler of a packet that has to wait after all */
+    /* Of the packet that is being handled, which has waited for it: by the checks that asked. NULL: nothing,
+     * and its turn is its first. */
+    const struct session_scanned *scanned;
+    uint64_t scanned_checks, scanned_of; /* as struct session_hold */
+    char *groups;         /* of the subject, joined, for rules that ask; NULL: nothing has asked yet */
+    uint8_t refusal_code; /* of MQTT 5.0, in place of the reason's own; 0: none */
     struct session_rate_told *rates_told; /* by check; NULL: nothing was refused */
     uint64_t rates_untold;                /* checks with refused messages that the audit has not heard of */
     bool holds_rates;
@@ -315,6 +327,8 @@ void session_set_state(struct session *session, enum session_state state);
 /* Ends the session for a reason: the answer to the client (CONNACK before OPEN, DISCONNECT in 5.0 after it),
  * and close. */
 void session_close(struct session *session, enum reason reason, struct session_output *output);
+/* What a 5.0 client is told of a reason. */
+uint8_t session_refusal_code_of(const struct session *session, enum reason reason);
 /* Encodes a packet for the client that the proxy made longer. Above the client's maximum packet size it goes
  * without what may be left out, [MQTT-3.2.2-19], and if that is not enough the session is closed. */
 void session_encode_to_client(struct session *session, struct mqtt_packet *packet,
@@ -379,10 +393,11 @@ struct session_publish {
     struct view response_topic;
     bool rewritten; /* the bytes that go on are not the ones that came: the alias ends here, or the signature
                      */
-    uint64_t limited_by; /* bit of the check whose rate refuses it; 0: none does */
-    uint64_t limited_ns; /* when */
-    uint64_t suppressed; /* messages like it that the audit did not hear of */
-    bool is_signed;      /* checks ask for a signature: the next two are filled in */
+    uint64_t limited_by;                      /* bit of the check whose rate refuses it; 0: none does */
+    uint64_t limited_ns;                      /* when */
+    uint64_t suppressed;                      /* messages like it that the audit did not hear of */
+    const struct session_scan_found *scanned; /* what the event is about; NULL: no scan */
+    bool is_signed;                           /* checks ask for a signature: the next two are filled in */
     struct session_signature signature;
     struct session_carrier carrier;
 };
@@ -394,8 +409,8 @@ void session_audit_signatures(
     const struct session *session, struct session_publish *context, enum audit_action action);
 
 /* ---- the will (session_will.c) ---- */
-/* Judges the will of a CONNECT but for its signature, and keeps what another policy will need. *checks: those
- * that ask for a signature, as bits. False: denied (and answered). */
+/* Judges the will of a CONNECT but for its signature and its payload, and keeps what another policy will
+ * need. *checks: those that it is to pass, as bits. False: denied (and answered). */
 bool session_will_allowed(
     struct session *session, const struct mqtt_will *will, uint64_t *checks, struct session_output *output);
 /* As session_publish_foresee(). */
@@ -404,6 +419,10 @@ bool session_will_foresee(struct session *session, const struct mqtt_will *will,
 /* Judges the signature; carrier is what goes on. False: denied (and answered). */
 bool session_will_signed(struct session *session, const struct mqtt_will *will, uint64_t checks,
     struct session_signature *signature, struct session_carrier *carrier, struct session_output *output);
+/* Scans its payload; checks: those that ask for it. False: denied (and answered), or CONNECT waits, by
+ * session->hold. signature: NULL: no check asks for one. */
+bool session_will_scanned(struct session *session, const struct mqtt_will *will, uint64_t checks,
+    const struct session_signature *signature, struct session_output *output);
 /* CONNECT goes on with it. */
 void session_will_sent(struct session *session, const struct session_signature *signature);
 /* The broker has it; or it does not, so that it may come again. Of a connection that broke before CONNACK
@@ -453,6 +472,9 @@ uint64_t session_password_tag(const struct session *session, const struct policy
 /* The replay store has answered about the will of the CONNECT that waits for it. */
 void session_connect_foreseen(
     struct session *session, enum replay_answer answer, struct session_output *output);
+/* The will of the CONNECT that waits for it has been scanned. */
+void session_connect_scanned(
+    struct session *session, const struct session_scanned *results, struct session_output *output);
 /* The verdict on a will; response_topic is the one that was denied, if any. False: denied, or would be. */
 bool session_judge_will(const struct session *session, const struct session_will *will,
     struct policy_verdict *verdict, struct view *response_topic);

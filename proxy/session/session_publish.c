@@ -69,7 +69,10 @@ static void audit_refused(struct session *session, struct session_publish *conte
 
     if (context->limited_by == 0)
         session_audit_publish(session, context,
-            by_signature ? AUDIT_signature_rejected : AUDIT_publish_denied, disposition, reason_code);
+            context->scanned != NULL ? session_scan_action(context->scanned)
+            : by_signature           ? AUDIT_signature_rejected
+                                     : AUDIT_publish_denied,
+            disposition, reason_code);
     else if (session_rates_tell(
                  session, context->limited_by, disposition, context->limited_ns, &context->suppressed))
         session_audit_publish(session, context, AUDIT_rate_limited, disposition, reason_code);
@@ -79,8 +82,9 @@ static void refuse_publish(
     struct session *session, struct session_publish *context, struct session_output *output)
 {
     const struct mqtt_publish *packet = &context->packet;
-    enum policy_deny_publish answer = session->policy->deny_publish;
-    uint8_t ending = reason_info(context->verdict.reason)->v5, code = answer_code(ending);
+    enum policy_deny_publish answer =
+        context->scanned != NULL ? context->scanned->answer : session->policy->deny_publish;
+    uint8_t ending = session_refusal_code_of(session, context->verdict.reason), code = answer_code(ending);
     bool reject = answer == POLICY_PUBLISH_REJECT && session->version == MQTT_V5;
 
     if (answer == POLICY_PUBLISH_DISCONNECT) {
@@ -202,9 +206,10 @@ static bool judge_publish(
         session_denied(session, verdict, output);
         return false;
     }
-    if (verdict->would_be_denied)
-        session_audit_publish(session, context, AUDIT_publish_denied, AUDIT_MONITORED, -1);
-    else if (!mqtt_properties_has(&context->packet.properties, MQTT_RESPONSE_TOPIC))
+    if (verdict->would_be_denied) {
+        if (session->scanned == NULL) /* or it was told before it waited */
+            session_audit_publish(session, context, AUDIT_publish_denied, AUDIT_MONITORED, -1);
+    } else if (!mqtt_properties_has(&context->packet.properties, MQTT_RESPONSE_TOPIC))
         session_cache_add(&session->publish_cache, &context->request, verdict);
     return true;
 }
@@ -270,7 +275,8 @@ static void confirm(
     const struct policy_verdict suppressed = context->verdict;
 
     context->verdict.checks = checks;
-    if (!pass_rates(session, context, output))
+    /* or it was counted before it waited */
+    if (session->scanned == NULL && !pass_rates(session, context, output))
         return;
     context->verdict = suppressed;
     session_audit_publish(session, context, AUDIT_signature_rejected, AUDIT_DROPPED, 0);
@@ -293,7 +299,7 @@ static bool pass_signature(
     context->is_signed = true;
     if (reason == REASON_none)
         reason = session_signature_seen(session, signature, packet->qos, packet->dup, packet->packet_id);
-    if (signature->monitored != 0)
+    if (signature->monitored != 0 && session->scanned == NULL)
         session_audit_signatures(session, context, AUDIT_signature_rejected);
     if (reason != REASON_none) {
         context->verdict = (struct policy_verdict){.reason = reason, .rule = &signature->refusing->info};
@@ -310,7 +316,69 @@ static bool pass_signature(
     return true;
 }
 
-/* An allowed message passes all checks that it has to, and is counted. False: refused (and answered). */
+/* What YARA says of it. False: refused (and answered), or it waits (session->hold). */
+static bool pass_scan(
+    struct session *session, struct session_publish *context, uint64_t checks, struct session_output *output)
+{
+    const struct session_scan_message message = session_scan_publish(context);
+    const struct policy_verdict allowed = context->verdict;
+    struct session_scan_run run;
+    struct session_scan_found found;
+    enum session_scan_step step;
+    bool refused = false;
+
+    session_scan_begin(&run, session, &message, checks);
+    while (!refused && (step = session_scan_next(&run, &found)) == SESSION_SCAN_FOUND) {
+        context->scanned = &found;
+        context->verdict = (struct policy_verdict){.reason = found.reason, .rule = &found.check->info};
+        refused = found.refuses;
+        if (!refused)
+            session_audit_publish(session, context, session_scan_action(&found),
+                found.monitored ? AUDIT_MONITORED : AUDIT_INFORMED, -1);
+    }
+    if (refused) {
+        session->refusal_code = found.check->yara->reason_code;
+        refuse_publish(session, context, output);
+        session->refusal_code = 0;
+        /* what could not be scanned may be no fault of the client's */
+        if (found.reason == REASON_payload_matched)
+            session_denied(session, &context->verdict, output);
+    }
+    session_scan_end(&run);
+    context->scanned = NULL;
+    if (!refused)
+        context->verdict = allowed;
+    return !refused && step == SESSION_SCAN_PASSED;
+}
+
+/* It waits with what the replay store has said, so that it is not asked twice. */
+static void hold_answer(struct session *session, const struct session_publish *context)
+{
+    const struct session_signature *signature = &context->signature;
+    struct session_hold *hold = &session->hold;
+
+    if (!context->is_signed || signature->replay_check == NULL)
+        return;
+    hold->foreseen = true;
+    hold->known = (struct session_foreseen){.now_ms = signature->now_ms, .answer = signature->answer};
+    session_mark_take(&hold->known.mark, &signature->replay);
+}
+
+/* What passed the signature, and is counted, but for what it was counted before it waited. False: as below.
+ */
+static bool pass_rest(struct session *session, struct session_publish *context, struct session_output *output)
+{
+    uint64_t checks = context->verdict.checks & policy_yara_checks(session->settings->policy);
+
+    /* After the signature: who has a login but no key uses up nobody's rate. */
+    if (session->scanned == NULL && !pass_rates(session, context, output))
+        return false;
+    /* Last: it costs most, and a flood is to end at a rate. */
+    return checks == 0 || pass_scan(session, context, checks, output);
+}
+
+/* An allowed message passes all checks that it has to, and is counted. False: refused (and answered), or it
+ * waits for a scan (session->hold). */
 static bool pass_checks(
     struct session *session, struct session_publish *context, struct session_output *output)
 {
@@ -318,13 +386,14 @@ static bool pass_checks(
 
     if (checks != 0 && !pass_signature(session, context, checks, output))
         return false;
-    /* After the signature: who has a login but no key uses up nobody's rate. */
-    if (pass_rates(session, context, output))
+    if (pass_rest(session, context, output))
         return true;
-    if (context->is_signed) {
+    if (session->hold.ticket != 0)
+        hold_answer(session, context);
+    else if (context->is_signed)
         session_signature_undo(session, &context->signature);
+    if (context->is_signed)
         session_carrier_release(&context->carrier);
-    }
     return false;
 }
 
@@ -335,6 +404,7 @@ static void begin(const struct session *session, struct session_publish *context
 
     context->limited_by = context->suppressed = 0;
     context->response_topic = (struct view){NULL, 0};
+    context->scanned = NULL;
     context->is_signed = false;
     context->request = (struct policy_request){POLICY_PUBLISH, packet->topic, session->settings->dialect,
         packet->qos, packet->retain, packet->payload.length};

@@ -114,6 +114,7 @@ static void forget_decisions(struct session *session)
     session_cache_free(session->publish_cache);
     session_cache_free(session->receive_cache);
     session->publish_cache = session->receive_cache = NULL;
+    session_scan_forget(session);
 }
 
 void session_rebind(

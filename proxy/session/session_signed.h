@@ -105,6 +105,15 @@ struct session_foreseen {
     bool used; /* the packet's turn has asked for it */
 };
 
+/* A packet whose turn has begun and waits for a scan. */
+struct session_hold {
+    uint64_t ticket; /* of the packet that is being handled; 0: it does not wait */
+    uint64_t checks; /* that asked for it */
+    uint64_t of;     /* those that the message is to pass */
+    bool foreseen;   /* the replay store has answered about it */
+    struct session_foreseen known;
+};
+
 struct session_waiting_packet;
 struct session_waiting {
     struct session_waiting_packet *first, **last;
@@ -117,6 +126,15 @@ struct session_waiting {
 /* Asks the store under a new ticket. True: *answer says it. */
 bool session_replay_ask(struct session *session, const struct session_replay *replay, uint64_t *ticket,
     enum replay_answer *answer);
+/* A packet whose turn has begun waits for a scan: it was not taken out of what waits, or is the first of it
+ * (session->hold). */
+void session_waiting_hold(
+    struct session *session, struct session_waiting *waiting, const struct mqtt_frame *frame);
+/* The broker's packets wait behind one that is scanned. */
+void session_waiting_deliver(struct session *session, const struct mqtt_frame *frame);
+/* A scan is known: what waited for it has its turn, and those behind it. */
+void session_waiting_scanned(struct session *session, uint64_t ticket, const struct session_scanned *results,
+    struct session_output *output);
 /* A packet of an open session's client. True: it was copied, and waits for its turn. */
 bool session_waiting_take(struct session *session, const struct mqtt_frame *frame);
 /* Handles what waits, up to the first packet that the store has not answered. */
@@ -128,8 +146,10 @@ void session_waiting_drop(struct session *session);
 void session_waiting_free(struct session_waiting *waiting);
 /* After a packet's turn: what was foreseen and not used is taken back. */
 void session_foreseen_end(struct session *session);
-/* A packet of an open session's client whose turn it is (session.c). */
+/* A packet of an open session's client, or broker, whose turn it is (session.c). */
 enum session_verdict session_client_turn(
+    struct session *session, const struct mqtt_frame *frame, struct session_output *output);
+enum session_verdict session_broker_turn(
     struct session *session, const struct mqtt_frame *frame, struct session_output *output);
 /* What a PUBLISH whose turn it is (first), or is not yet, will ask the replay store; false: nothing that is
  * known now. Changes nothing (session_publish.c). */

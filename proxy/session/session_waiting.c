@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Packets of a client that wait for a replay store that answers later, in the order in which they came. The
- * store is asked about each as it comes, so that its answers take the time of one; what follows from the
- * answer, and all else that a packet does, has its turn when those before it are through. Foreseeing what
- * will be asked changes nothing of the session; the turn then judges once more and finds the same. */
+/* Packets that wait, in the order in which they came: those of a client for a replay store that answers
+ * later, those of either side for a scan.
+ *
+ * The replay store is asked about each as it comes, so that its answers take the time of one; what follows
+ * from the answer, and all else that a packet does, has its turn when those before it are through. Foreseeing
+ * what will be asked changes nothing of the session; the turn then judges once more and finds the same. */
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,8 +15,10 @@
 
 struct session_waiting_packet {
     struct session_waiting_packet *next;
-    uint64_t ticket; /* under which the store was asked and has not answered; 0: none */
-    bool foreseen;   /* it was asked, and what it said is in known */
+    uint64_t ticket;               /* under which the store was asked and has not answered; 0: none */
+    uint64_t scan_ticket;          /* under which it is scanned; 0: it is not */
+    uint64_t scan_checks, scan_of; /* as struct session_hold */
+    bool foreseen;                 /* it was asked, and what it said is in known */
     struct session_foreseen known;
     struct mqtt_frame frame; /* of bytes */
     uint8_t bytes[];
@@ -38,6 +42,8 @@ static bool foresee(struct session *session, const struct mqtt_frame *frame, boo
 
     *foreseen = false;
     *ticket = 0;
+    if (!session->hooks.replays_later) /* it says in the packet's turn what is so by then */
+        return false;
     known->now_ms = clock_wall_us() / 1000;
     known->used = false;
     if (frame->type != MQTT_PUBLISH ||
@@ -68,25 +74,35 @@ void session_foreseen_end(struct session *session)
 
 /* ---- the queue ---- */
 
-static void append(struct session *session, const struct mqtt_frame *frame,
-    const struct session_foreseen *known, uint64_t ticket, bool foreseen)
+static struct session_waiting_packet *copy(const struct mqtt_frame *frame)
 {
-    struct session_waiting *waiting = &session->waiting;
     struct session_waiting_packet *item = memory_calloc(1, sizeof(*item) + frame->bytes.length);
 
-    item->ticket = ticket;
-    item->foreseen = foreseen;
-    if (foreseen)
-        item->known = *known;
     memcpy(item->bytes, frame->bytes.data, frame->bytes.length);
     item->frame = *frame;
     item->frame.bytes = view_of(item->bytes, frame->bytes.length);
+    return item;
+}
+
+static void append(struct session_waiting *waiting, struct session_waiting_packet *item)
+{
     if (waiting->first == NULL)
         waiting->last = &waiting->first;
     *waiting->last = item;
     waiting->last = &item->next;
     waiting->count++;
-    waiting->bytes += frame->bytes.length;
+    waiting->bytes += item->frame.bytes.length;
+}
+
+/* Back to where it was. */
+static void push(struct session_waiting *waiting, struct session_waiting_packet *item)
+{
+    if (waiting->first == NULL)
+        waiting->last = &item->next;
+    item->next = waiting->first;
+    waiting->first = item;
+    waiting->count++;
+    waiting->bytes += item->frame.bytes.length;
 }
 
 static struct session_waiting_packet *pop(struct session_waiting *waiting)
@@ -102,6 +118,7 @@ static struct session_waiting_packet *pop(struct session_waiting *waiting)
 bool session_waiting_take(struct session *session, const struct mqtt_frame *frame)
 {
     bool first = session->waiting.first == NULL, foreseen;
+    struct session_waiting_packet *item;
     struct session_foreseen known;
     uint64_t ticket;
 
@@ -111,8 +128,40 @@ bool session_waiting_take(struct session *session, const struct mqtt_frame *fram
     if (!foresee(session, frame, first, &known, &ticket, &foreseen) && first && !foreseen)
         return false;
     /* also where the answer is there: the turn is then taken from the queue at once */
-    append(session, frame, &known, ticket, foreseen);
+    item = copy(frame);
+    item->ticket = ticket;
+    item->foreseen = foreseen;
+    if (foreseen)
+        item->known = known;
+    append(&session->waiting, item);
     return true;
+}
+
+/* The turn of a packet ends without an end: it goes on when the scan is known. */
+static void hold(struct session *session, struct session_waiting_packet *item)
+{
+    item->scan_ticket = session->hold.ticket;
+    item->scan_checks = session->hold.checks;
+    item->scan_of = session->hold.of;
+    if (session->hold.foreseen && !item->foreseen) {
+        item->foreseen = true;
+        item->known = session->hold.known;
+    }
+    session->hold.ticket = 0;
+}
+
+void session_waiting_hold(
+    struct session *session, struct session_waiting *waiting, const struct mqtt_frame *frame)
+{
+    struct session_waiting_packet *item = copy(frame);
+
+    hold(session, item);
+    append(waiting, item);
+}
+
+void session_waiting_deliver(struct session *session, const struct mqtt_frame *frame)
+{
+    append(&session->deliveries, copy(frame));
 }
 
 void session_waiting_drop(struct session *session)
@@ -124,6 +173,10 @@ void session_waiting_drop(struct session *session)
             undo(session, &item->known);
         free(item);
     }
+    session_waiting_free(&session->deliveries);
+    if (session->held_connect != NULL && session->held_connect->is_foreseen &&
+        session->held_connect->ticket == 0)
+        undo(session, &session->held_connect->foreseen);
 }
 
 /* ---- turns ---- */
@@ -131,40 +184,100 @@ void session_waiting_drop(struct session *session)
 /* Has the first one its turn? What could not be foreseen of it is asked for now. */
 static bool is_due(struct session *session, struct session_waiting_packet *item)
 {
-    if (item->ticket == 0 && !item->foreseen)
+    if (item->scan_ticket != 0)
+        return false;
+    if (item->ticket == 0 && !item->foreseen && session->scanned == NULL)
         foresee(session, &item->frame, true, &item->known, &item->ticket, &item->foreseen);
     return item->ticket == 0;
 }
 
-/* The packet goes ahead of what its handler has made for the broker, as it does where nothing waits. */
-static void forward(const struct mqtt_frame *frame, size_t before, struct buffer *to_broker)
+/* The packet goes ahead of what its handler has made for its receiver, as it does where nothing waits. */
+static void forward(const struct mqtt_frame *frame, size_t before, struct buffer *to)
 {
     struct buffer made = {0};
 
-    buffer_append(&made, view_skip(buffer_view(to_broker), before));
-    to_broker->end = to_broker->start + before;
-    buffer_append(to_broker, frame->bytes);
-    buffer_append(to_broker, buffer_view(&made));
+    buffer_append(&made, view_skip(buffer_view(to), before));
+    to->end = to->start + before;
+    buffer_append(to, frame->bytes);
+    buffer_append(to, buffer_view(&made));
     buffer_release(&made);
 }
 
-static void take_turn(
+/* False: it has to wait after all. */
+static bool take_turn(
     struct session *session, struct session_waiting_packet *item, struct session_output *output)
 {
     size_t before = buffer_length(output->to_broker);
+    enum session_verdict verdict;
 
     session->foreseen = item->foreseen ? &item->known : NULL;
-    if (session_client_turn(session, &item->frame, output) == SESSION_FORWARD)
+    verdict = session_client_turn(session, &item->frame, output);
+    session->scanned = NULL;
+    if (session->hold.ticket != 0) {
+        session->foreseen = NULL;
+        hold(session, item);
+        push(&session->waiting, item);
+        return false;
+    }
+    if (verdict == SESSION_FORWARD)
         forward(&item->frame, before, output->to_broker);
     session_foreseen_end(session);
     free(item);
+    return true;
 }
 
 void session_waiting_turns(struct session *session, struct session_output *output)
 {
     while (session->state == SESSION_OPEN && session->waiting.first != NULL &&
            is_due(session, session->waiting.first))
-        take_turn(session, pop(&session->waiting), output);
+        if (!take_turn(session, pop(&session->waiting), output))
+            break;
+}
+
+/* False: it has to wait. */
+static bool deliver(
+    struct session *session, struct session_waiting_packet *item, struct session_output *output)
+{
+    size_t before = buffer_length(output->to_client);
+    enum session_verdict verdict = session_broker_turn(session, &item->frame, output);
+
+    session->scanned = NULL;
+    if (session->hold.ticket != 0) {
+        hold(session, item);
+        push(&session->deliveries, item);
+        return false;
+    }
+    if (verdict == SESSION_FORWARD)
+        forward(&item->frame, before, output->to_client);
+    free(item);
+    return true;
+}
+
+static bool is_scanned(const struct session_waiting *waiting, uint64_t ticket)
+{
+    return waiting->first != NULL && waiting->first->scan_ticket == ticket;
+}
+
+void session_waiting_scanned(struct session *session, uint64_t ticket, const struct session_scanned *results,
+    struct session_output *output)
+{
+    struct session_waiting *waiting = is_scanned(&session->waiting, ticket)      ? &session->waiting
+                                      : is_scanned(&session->deliveries, ticket) ? &session->deliveries
+                                                                                 : NULL;
+
+    if (waiting == NULL || session->state != SESSION_OPEN)
+        return; /* it was given up */
+    waiting->first->scan_ticket = 0;
+    session->scanned = results;
+    session->scanned_checks = waiting->first->scan_checks;
+    session->scanned_of = waiting->first->scan_of;
+    if (waiting == &session->waiting) {
+        session_waiting_turns(session, output);
+        return;
+    }
+    while (session->state == SESSION_OPEN && waiting->first != NULL)
+        if (!deliver(session, pop(waiting), output))
+            break;
 }
 
 bool session_waiting_answered(struct session *session, uint64_t ticket, enum replay_answer answer)

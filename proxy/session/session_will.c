@@ -84,7 +84,7 @@ bool session_will_allowed(
 
     session->will = will_new(will);
     passes = session_judge_will(session, session->will, &verdict, &response_topic);
-    *checks = verdict.checks & policy_signature_checks(session->settings->policy);
+    *checks = verdict.checks;
     if (passes)
         return true;
     audit_will(
@@ -145,7 +145,8 @@ bool session_will_signed(struct session *session, const struct mqtt_will *will, 
 
     if (reason == REASON_none) /* a CONNECT is never sent again: each has a signature of its own */
         reason = session_signature_seen(session, signature, 0, false, 0);
-    audit_monitored(session, will, signature);
+    if (session->scanned == NULL) /* or it was told before it waited */
+        audit_monitored(session, will, signature);
     if (reason != REASON_none) {
         const struct policy_verdict verdict = {.reason = reason, .rule = &signature->refusing->info};
 
@@ -156,11 +157,65 @@ bool session_will_signed(struct session *session, const struct mqtt_will *will, 
     if (signature->check != NULL) {
         const struct mps1_header *header = &signature->found.header;
 
+        free((void *)(uintptr_t)session->will->kid.data); /* of the turn before it waited */
+        free((void *)(uintptr_t)session->will->sub.data);
         session->will->kid = view_of(memory_copy_string(header->kid), header->kid.length);
         session->will->sub = view_of(memory_copy_string(header->sub), header->sub.length);
     }
     session_signature_forward(signature, will->payload, will->retain, carrier);
     return true;
+}
+
+/* ---- its payload ---- */
+
+static void audit_scan(const struct session *session, const struct mqtt_will *will,
+    const struct session_scan_found *found, enum audit_disposition disposition)
+{
+    struct audit_event event;
+    struct session_scan_text text;
+
+    session_event_begin(session, &event, session_scan_action(found), found->reason, disposition);
+    event.packet = VIEW("connect");
+    session_event_will(&event, session->will, (struct view){NULL, 0});
+    session_event_scan(&event, found, &text);
+    session_event_payload(session, &event, will->payload);
+    session_event_emit(session, &event);
+}
+
+bool session_will_scanned(struct session *session, const struct mqtt_will *will, uint64_t checks,
+    const struct session_signature *signature, struct session_output *output)
+{
+    bool stands = signature != NULL && signature->check != NULL;
+    const struct session_scan_message message = {.topic = will->topic,
+        .payload = stands ? signature->found.payload : will->payload,
+        .properties = &will->properties,
+        .size = will->payload.length,
+        .qos = will->qos,
+        .retain = will->retain};
+    struct session_scan_run run;
+    struct session_scan_found found;
+    enum session_scan_step step;
+    bool refused = false;
+
+    session_scan_begin(&run, session, &message, checks);
+    while (!refused && (step = session_scan_next(&run, &found)) == SESSION_SCAN_FOUND) {
+        refused = found.refuses;
+        audit_scan(session, will, &found,
+            refused           ? AUDIT_REJECTED
+            : found.monitored ? AUDIT_MONITORED
+                              : AUDIT_INFORMED);
+    }
+    if (refused) {
+        const struct policy_verdict verdict = {.reason = found.reason, .rule = &found.check->info};
+
+        session->refusal_code = found.check->yara->reason_code;
+        session_connect_refuse(session, verdict.reason, verdict.rule, "will", output);
+        session->refusal_code = 0;
+        if (found.reason == REASON_payload_matched) /* as for a publish */
+            session_denied(session, &verdict, output);
+    }
+    session_scan_end(&run);
+    return !refused && step == SESSION_SCAN_PASSED;
 }
 
 void session_will_sent(struct session *session, const struct session_signature *signature)

@@ -11,7 +11,9 @@ FIELDS = {
     "retained": "mqtt.retained", "version": "mqtt.version", "packet": "mqtt.packet", "reason_code": "mqtt.reason_code",
     "statement": "mqtt.statement", "message_id": "mqtt.message_id", "rule": "rule.name", "line": "mqward.rule_line",
     "disposition": "mqward.disposition", "ip": "source.ip", "kid": "mqward.signature.kid",
-    "signer": "mqward.signature.signer",
+    "signer": "mqward.signature.signer", "check": "mqward.check", "techniques": "threat.technique.id",
+    "yara": "mqward.yara.rules", "view": "mqward.yara.view", "part": "mqward.yara.part",
+    "incomplete": "mqward.yara.incomplete", "quarantine": "mqward.quarantine.result",
 }
 
 

@@ -17,7 +17,7 @@ TYPE_NAMES = {value: name for name, value in list(globals().items()) if name.isu
               and name not in ("V31", "V311", "V5")}
 
 # What a CONNACK before 5.0 says where one of 5.0 has a reason code.
-CONNACK_BEFORE_5 = {0x84: 1, 0x85: 2, 0x86: 4, 0x87: 5, 0x88: 3, 0x8B: 3, 0x97: 3, 0x9F: 3}
+CONNACK_BEFORE_5 = {0x84: 1, 0x85: 2, 0x86: 4, 0x87: 5, 0x88: 3, 0x8B: 3, 0x97: 3, 0x99: 5, 0x9F: 3}
 
 # Properties of MQTT 5.0, section 2.2.2.2.
 PAYLOAD_FORMAT_INDICATOR = 0x01

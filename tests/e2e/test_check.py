@@ -88,7 +88,7 @@ BAD = {
     "proxy protocol": ("    tls:\n", "    proxy_protocol: true\n    tls:\n", "mqward.yaml", "not supported"),
     "a missing policy": ("policy: policy.yaml", "policy: polici.yaml", "mqward.yaml", "polici.yaml"),
     "a token source without its keys": ("  - anonymous: {id: anonymous}", "  - jwt: {in: password}", "policy.yaml", "'jwks'"),
-    "a YARA check": ("audit:\n  directory", None, "policy.yaml", "not supported"),
+    "a YARA check without rules": ("audit:\n  directory", None, "policy.yaml", "no rule set 'iot'"),
     "an unknown group": ("who: everyone", "who: operatros", "policy.yaml", "operatros"),
     "a bad filter": ('topics: ["a/#"]', 'topics: ["a#"]', "policy.yaml", "a#"),
     "a second wildcard level": ('topics: ["a/#"]', 'topics: ["a/#/b"]', "policy.yaml", "#"),
@@ -115,12 +115,31 @@ def test_an_error_has_file_line_caret_and_advice(folder, name):
     assert folder.run("run").returncode == 1, "run accepts what check refuses"
 
 
-@pytest.mark.parametrize("check", ("yara: {rules: [iot]}",), ids=("yara",))
-def test_what_belongs_to_later_versions_is_refused_not_ignored(folder, check):
-    folder.policy += f"checks:\n  - check: later\n    topics: [a/#]\n    {check}\n"
+def test_errors_and_warnings_of_rules_have_file_and_line(folder):
+    """Those of all rule sets in one run, beside those of other files."""
+    folder.configuration += "rules:\n  iot: [a.yar, b.yar]\n  more: {files: c.yar, allow_slow: true}\n"
+    folder.replace("mode: enforce", "mode: maybe")
+    rules = {"a.yar": 'rule a\n{\n    condition:\n        $b\n}\n',
+             "b.yar": 'import "pe"\nrule b { strings: $a = /[a-z]+.*b/ condition: $a }\n',
+             "c.yar": "rule c\n{\n    strings:\n        $a = /.{1,3}a/\n    condition:\n        $a\n}\n"}
+    for name, text in rules.items():
+        with open(os.path.join(folder.path, name), "w", encoding="utf-8") as file:
+            file.write(text)
     result = folder.run()
     assert result.returncode == 1
-    assert "not supported by this version" in result.stdout + result.stderr
+    found = re.findall(r"^(?:\S*/)?(\S+?):(\d+):\d+: (error|warning): (.*)$", result.stdout + result.stderr, re.M)
+    places = {(file, int(line), severity) for file, line, severity, _ in found}
+    assert {("a.yar", 5, "error"), ("b.yar", 1, "error"), ("c.yar", 4, "warning")} <= places, result.stderr
+    assert "policy.yaml" in {file for file, *_ in found}
+
+
+def test_the_shipped_rules_are_accepted_as_the_manual_names_them(folder):
+    library = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "rules", "library")
+    folder.configuration += f"rules: {{shipped: {library}, personal: {library}/personal, strict: {library}/strict}}\n"
+    folder.policy += "checks:\n  - check: malware\n    topics: [a/#]\n    yara: {rules: [shipped, personal]}\n"
+    result = folder.run()
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "no rule set" not in result.stderr and ".yar" not in result.stderr, "no finding about the rules"
 
 
 def test_all_errors_are_reported_in_one_run(folder):

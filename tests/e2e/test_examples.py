@@ -22,6 +22,7 @@ def test_an_example_passes_check(tmp_path, certs, name):
     make_password_file(str(folder / "operators.passwd"), {"eva": "secret"})
     text = (folder / "mqward.yaml").read_text()
     text = text.replace("@BROKER_PORT@", "1883").replace("@REDIS_PORT@", "6379").replace("/var/lib/mqward", "audit")
+    text = text.replace("@RULES@", os.path.join(os.path.dirname(EXAMPLES), "rules", "library"))
     (folder / "mqward.yaml").write_text(text)
     result = run_cli("check", "-c", str(folder / "mqward.yaml"), folder=folder)
     output = result.stdout + result.stderr

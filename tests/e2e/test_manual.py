@@ -45,7 +45,8 @@ def test_the_quoted_signer_is_the_one_that_is_tested():
     assert re.search(rf"^def {name}\(.*?(?=\n\n\n)", read(path), re.M | re.S)[0] + "\n" == block
 
 
-GUIDE = sorted(name for name in os.listdir(os.path.join(ROOT, "tests", "policies", "good")) if name.startswith("guide-"))
+GUIDE = sorted((name for name in os.listdir(os.path.join(ROOT, "tests", "policies", "good")) if name.startswith("guide-")),
+               key=lambda name: int(name.split("-")[1]))
 
 
 def test_every_step_of_the_guide_is_quoted_in_order():
@@ -72,7 +73,7 @@ def test_the_output_that_the_guide_shows_is_that_of_the_tool(tmp_path):
 def test_the_explanation_that_the_manual_shows_is_that_of_the_tool(tmp_path):
     words, output = re.search(r"^    mqward policy explain -p policy.yaml (as .+)\n(?:.*\n)+?((?:    .+\n)+)\nThe verdict is", read("docs/policy.md"),
                               re.M).groups()
-    (tmp_path / "policy.yaml").write_text(read("tests/policies/good/guide-9-plant.yaml"))
+    (tmp_path / "policy.yaml").write_text(read("tests/policies/good/guide-10-plant.yaml"))
     result = run_cli("policy", "explain", "-p", "policy.yaml", *words.split(), folder=tmp_path)
     assert result.stdout == textwrap.dedent(output)
 

@@ -49,6 +49,13 @@ def signatures(tmp_path):
 
 
 @pytest.fixture
+def scans(tmp_path):
+    """A folder with plant.yaml, a policy with each kind of check of YARA, and its tests."""
+    shutil.copy(os.path.join(POLICIES, "good", "yara.yaml"), tmp_path / "plant.yaml")
+    return tmp_path
+
+
+@pytest.fixture
 def folder(tmp_path, certs):
     return Folder(tmp_path, certs)
 
@@ -362,6 +369,66 @@ def test_a_configuration_without_keys_says_so(folder):
     assert "hint: mqward.yaml names the file of keys with 'keys: keys.yaml'" in result.stderr
 
 
+# ---- YARA ----
+
+def test_a_check_that_finds_nothing_in_any_case_is_told(scans):
+    lines = run(scans, "test", "plant.yaml").stdout.splitlines()
+    assert ("ok      as cert plc-7 site=a: publish dt/a/t matches=iot: denied by malware (plant.yaml:26): "
+            "payload_matched") in lines
+    assert ("ok      as cert plc-7 site=a: publish free/x matches=iot: allowed by telemetry (plant.yaml:12), "
+            "reported by watched (plant.yaml:49)") in lines
+    total = "3 of 3 rules reached, 1 of 1 signature check"
+    assert lines[-1] == f"plant.yaml: 19 cases, 0 failed; {total}, 7 of 7 YARA checks"
+    text = (scans / "plant.yaml").read_text()
+    (scans / "plant.yaml").write_text(re.sub(r".*(publish free/x|by unnoticed).*\n", "", text))
+    lines = run(scans, "test", "plant.yaml").stdout.splitlines()
+    assert lines[-3] == "refused nothing in any test: unnoticed (plant.yaml:44)"
+    assert lines[-2] == "refused nothing in any test: watched (plant.yaml:49)"
+    assert lines[-1] == f"plant.yaml: 16 cases, 0 failed; {total}, 5 of 7 YARA checks"
+    policy, = json.loads(run(scans, "test", "--json", "plant.yaml").stdout)["policies"]
+    assert (policy["signature_checks"], policy["yara_checks"]) == (1, 7)
+    assert [check["name"] for check in policy["unreached_checks"]] == ["unnoticed", "watched"]
+    reported = next(result for result in policy["results"] if result["reported_by"] is not None)
+    assert (reported["allowed"], reported["reported_by"]["name"]) == (True, "counted")
+
+
+def test_an_explanation_has_what_is_scanned_and_what_follows(scans):
+    output = explain_plant(scans, "cert plc-7 site=a publish dt/a/t matches=iot")
+    assert ("verdict   denied by malware (plant.yaml:26): payload_matched\n"
+            "          a rule has found something in the payload\n") in output
+    assert output.endswith(
+        "checks: what it is to pass, too\n"
+        "  malware (plant.yaml:26): yara: {rules: [iot], max_scan: 256KiB, views: all, timeout: 50ms, on_match: reject, "
+        "on_error: reject, reason_code: payload_format_invalid}\n"
+        "    refuses it: payload_matched, a rule has found something in the payload\n")
+    assert "    reports it: payload_matched, " in explain_plant(scans, "cert plc-7 site=a publish free/x matches=iot")
+    output = explain_plant(scans, "cert plc-7 site=a publish free/new/x matches=packers")
+    assert "    would refuse it: payload_matched, " in output
+    assert "payload_matched" not in explain_plant(scans, "cert plc-7 site=a publish dt/a/t")
+    explained = json.loads(explain_plant(scans, "cert plc-7 site=a publish free/x matches=iot", "--json"))
+    assert (explained["verdict"]["allowed"], explained["verdict"]["reported_by"]["name"]) == (True, "watched")
+    assert [(check["name"], check["reason"], check["reports"]) for check in explained["checks"]] == [
+        ("watched", "payload_matched", True), ("counted", None, True)]
+
+
+@pytest.mark.parametrize("name, finding", (
+    ("iot", None),
+    ("iott", "error: mqward.yaml defines no rule set 'iott'"),
+))
+def test_a_policy_names_rule_sets_of_the_configuration(folder, name, finding):
+    with open(os.path.join(folder.path, "iot.yar"), "w", encoding="ascii") as file:
+        file.write('rule eicar { strings: $a = "EICAR-STANDARD" condition: $a }\n')
+    folder.configuration += "rules: {iot: {files: [iot.yar]}}\n"
+    folder.policy += f"checks:\n  - {{check: malware, topics: [a/#], yara: {{rules: [{name}]}}}}\n"
+    path = os.path.join(folder.path, "mqward.yaml")
+    checked = folder.run()
+    tested = run(folder.path, "test", "-c", path, status=finding is not None)
+    for result in (checked, tested):
+        assert (result.returncode, finding is None or finding in result.stderr) == (finding is not None, True)
+    # Alone, a policy may name what it likes.
+    run(folder.path, "test", "policy.yaml")
+
+
 # ---- from audit records ----
 
 RECORD = {
@@ -426,6 +493,8 @@ def test_words_add_to_a_record_and_win_over_it(policies):
     ({"mqtt__payload": None}, "the size of the payload: taken as 0"),
     ({"mqtt__topic": "dt/a/\u2026"}, "mqtt.topic is cut in the record"),
     ({"mqtt__topic": "$SYS/a"}, "the broker's dialect: -c with the mqward.yaml that has upstream 'main' says it"),
+    ({"event__action": "mqtt-connect-refused", "mqward__detail": "will"},
+     "the will that was refused: explain the event of the same session that is about it"),
 ))
 def test_what_a_record_lacks_is_said(policies, changes, lack):
     assert f"lacks     {lack}\n" in explain_record(policies, changed(**changes)).stdout
@@ -615,6 +684,52 @@ def test_records_of_rejected_signatures_are_explained(make_world, tmp_path):
     lines = explained("sig_key_unknown", action="mqtt-delivery-filtered")
     assert "act       receive end/x signed=ops-1:eva" in lines
     assert f"verdict   denied by delivered ({world.line('check: delivered')}): sig_key_unknown" in lines
+
+
+def found(**changes):
+    """The record of a finding in what plc-7 publishes to dt/a/t."""
+    record = json.loads(
+        changed(mqtt__topic="dt/a/t", event__action="mqtt-payload-matched", event__reason="payload_matched"))
+    del record["rule"]["id"]
+    record["rule"] = {"ruleset": "iot", "name": "eicar", "category": "yara"}
+    record["mqtt"]["packet"] = "publish"
+    record["network"] = {"direction": "inbound"}
+    record["mqward"] |= {"check": "malware", "rule_line": "plant.yaml:26",
+                         "yara": {"rules": ["eicar"], "namespaces": ["iot"]}}
+    record["mqward"]["yara"] |= changes.pop("yara", {})
+    for path, value in changes.items():
+        outer, last = path.split("__")
+        record[outer][last] = value
+    return json.dumps(record)
+
+
+@pytest.mark.parametrize("changes, act, verdict", (
+    ({}, "publish dt/a/t qos=2 retain=false size=12 matches=iot", "denied by malware (plant.yaml:26): payload_matched"),
+    ({"yara": {"namespaces": ["iot", "packers"]}}, "publish dt/a/t qos=2 retain=false size=12 matches=iot,packers",
+     "denied by malware (plant.yaml:26): payload_matched"),
+    ({"yara": {"namespaces": ["gone"]}}, "publish dt/a/t qos=2 retain=false size=12 matches=gone",
+     "allowed by telemetry (plant.yaml:12)"),
+    ({"mqtt__packet": "connect"}, "will dt/a/t qos=2 retain=false size=12 matches=iot",
+     "denied by malware (plant.yaml:26): payload_matched"),
+    ({"network__direction": "outbound", "mqtt__topic": "cmd/a/x"}, "receive cmd/a/x matches=iot",
+     "denied by commands (plant.yaml:29): payload_matched"),
+))
+def test_a_record_of_a_finding_has_the_rule_sets(scans, changes, act, verdict):
+    output = explain_record(scans, found(**changes), "site=a").stdout
+    assert output.startswith("record    mqtt-payload-matched, payload_matched, malware (plant.yaml:26)\n")
+    assert f"act       {act}\n" in output and f"verdict   {verdict}\n" in output
+
+
+@pytest.mark.parametrize("changes, lack", (
+    ({"yara": {"namespaces": None}}, "the rule sets that found something: taken as clean"),
+    ({"yara": {"namespaces": ["a b", 7, "\x1b[2J", ""]}}, "the rule sets that found something: taken as clean"),
+    ({"event__action": "mqtt-scan-failed", "event__reason": "scan_incomplete", "yara": {"namespaces": []}},
+     "what a policy does not know, how the scan ended (scan_incomplete): taken as scanned to its end"),
+    ({"event__action": "mqtt-scan-failed", "event__reason": "scan_failed"},
+     "what a policy does not know, how the scan ended (scan_failed): taken as scanned to its end"),
+))
+def test_what_a_record_of_a_scan_lacks_is_said(scans, changes, lack):
+    assert f"lacks     {lack}\n" in explain_record(scans, found(**changes), "site=a").stdout
 
 
 # ---- the command line ----

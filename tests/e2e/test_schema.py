@@ -29,11 +29,12 @@ UNSEEN = {
         "condition-of-other-verb", "deny-retain-of-receive", "deny-retain-of-subscribe", "deny-with-bounds", "deny-with-features",
         "deny-with-max-qos", "publish-with-shared", "subscribe-with-delayed", "subscribe-with-size", "group-empty", "check-by",
         "check-connects-topics", "check-connects-who", "check-rate-bursts", "checks-too-many", "on-deny-repeat-by-without-ban",
-        "check-signature-receive", "check-signature-together"),
+        "check-signature-receive", "check-signature-together", "check-yara-receive", "check-yara-told", "checks"),
     "what the other files of a folder may have": ("name-missing",),
     "numbers behind their units, and levels": ("limits-duration-too-long", "topic-too-deep"),
     "what tests say, and what comes of it": (
-        "tests-acts", "tests-clients", "tests-failed", "tests-mistaken", "tests-signed", "tests-signatures-failed"),
+        "tests-acts", "tests-clients", "tests-failed", "tests-mistaken", "tests-signed", "tests-signatures-failed", "tests-matches",
+        "tests-matches-failed"),
     "the text as it was written, where a reader of YAML knows it no more": (
         "duplicate-key", "group-twice", "version-decimal", "yaml-anchor", "yaml-byte-order-mark", "yaml-directive", "yaml-keys-twice",
         "yaml-missing-comma", "yaml-missing-dash-in-topics", "yaml-missing-dash", "yaml-reordering", "yaml-yes"),

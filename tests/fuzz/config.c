@@ -8,14 +8,30 @@
 #include <unistd.h>
 
 #include "proxy/config.h"
+#include "rules/scan.h"
 
 static void check_redis(const struct config_redis_server *server)
 {
     assert((server->address.host == NULL) == (server->address.unix_path != NULL));
 }
 
+static void check_rules(const struct config *config)
+{
+    assert(config->rules_count <= SCAN_SETS_MAX);
+    for (size_t i = 0; i < config->rules_count; i++) {
+        const struct config_rules *rules = &config->rules[i];
+        assert(rules->name[0] != '\0' && strlen(rules->name) <= 64 && strchr(rules->name, '/') == NULL);
+        assert(rules->file_count > 0 && rules->budget_ns <= UINT64_C(1000000000));
+        for (size_t k = 0; k < rules->file_count; k++)
+            assert(rules->files[k].path != NULL);
+    }
+    assert(config->scan.threads > 0 && config->scan.inline_bytes <= 1 << 20);
+    assert(config->scan.quarantine.directory.path == NULL || config->scan.quarantine.max_files > 0);
+}
+
 static void check_config(const struct config *config)
 {
+    check_rules(config);
     assert(config->policy.path != NULL && config->audit.directory.path != NULL);
     assert(config->listener_count > 0 && config->upstream_count > 0);
     assert(config->audit.segment_bytes <= config->audit.quota_bytes / 2);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A session whose messages are signed: the fuzzer chooses what is done, the signatures are made for it. The
- * first byte chooses the version and whether the replay store answers at once; then steps of two bytes. What
- * reaches the broker was signed for that topic, has lost its signature, and does not go on again once it is
- * done. Where the store answers at once, a reference says of each message whether it goes on. */
+ * first byte chooses the version, whether the replay store answers at once, and if it does not whether scans
+ * do; then steps of two bytes. What reaches the broker was signed for that topic, has lost its signature, is
+ * not what the scanner finds something in, and does not go on again once it is done. Where the store answers
+ * at once, a reference says of each message whether it goes on. */
 #include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,13 +19,16 @@
 #define NONCES 8
 #define TICKETS 64
 #define IDS 5
+#define FOUND (NONCES - 1) /* number of the message that the scanner does not let through */
 
 static const char policy_text[] =
     "version: 1\npolicy: fuzz\nidentity:\n  - anonymous: {id: plc-7}\nrules:\n"
     "  - rule: all\n    who: everyone\n    allow: [publish, subscribe]\n    topics: [\"#\"]\n"
     "checks:\n  - {check: nonce, topics: \"dt/#\", signature: {keys: [m25a]}}\n"
     "  - {check: seq, topics: \"seq/#\", signature: {keys: [m25a], replay: seq}}\n"
-    "  - {check: rate, topics: \"#\", rate: {per: id, messages: 5/m}}\n";
+    "  - {check: rate, topics: \"#\", rate: {per: id, messages: 5/m}}\n"
+    "  - {check: scan, topics: \"#\", yara: {rules: [one]}}\n";
+static const uint64_t scan_sets[] = {0, 0, 0, 1};
 static const char *const topics[] = {"dt/x", "seq/x"};
 
 /* A message by its number, and what became of it. */
@@ -50,7 +54,9 @@ static struct ticket {
 } tickets[TICKETS];
 static size_t ticket_count;
 static struct replay_store *store;
-static bool later, limited;
+static bool later, limited, scans_later;
+static uint64_t scan_ticket; /* 0: nothing is scanned */
+static struct scan_result scanned;
 static uint64_t began_ms;
 
 /* ---- hooks ---- */
@@ -133,6 +139,25 @@ static void on_replay_end(void *context, const struct session_replay *asked, boo
     replay_done(store, &asked->mark, asked->sequence);
 }
 
+static bool on_scan(void *context, const struct scan_request *request, struct scan_result *result)
+{
+    static const struct scan_rule rule = {.name = "r", .set = "one"};
+    struct view payload = request->parts[0].bytes;
+
+    (void)context;
+    *result = (struct scan_result){.complete = true};
+    if (view_equal(payload, VIEW("m7")))
+        result->findings[result->count++] = (struct scan_finding){.rule = &rule};
+    return !scans_later;
+}
+
+static void on_scan_later(void *context, const struct session_scan *scans, size_t count, uint64_t ticket)
+{
+    CHECK(count == 1 && scan_ticket == 0);
+    on_scan(context, &scans->request, &scanned);
+    scan_ticket = ticket;
+}
+
 /* ---- what comes out ---- */
 
 static void check_publish(const struct mqtt_publish *publish)
@@ -146,7 +171,7 @@ static void check_publish(const struct mqtt_publish *publish)
         return;
     CHECK(publish->payload.length == 2 && publish->payload.data[0] == 'm');
     number = publish->payload.data[1] - (unsigned)'0';
-    CHECK(number < NONCES);
+    CHECK(number < NONCES && number != FOUND);
     message = &messages[sequence][number];
     arrived++;
     CHECK(message->sent && !mqtt_properties_find(&publish->properties, MQTT_USER_PROPERTY, &value));
@@ -222,7 +247,8 @@ static bool goes_on(const struct message *message, const struct mqtt_publish *pu
 
     for (unsigned id = 1; id < IDS; id++) /* a client sends it again under the same id */
         again = again && (in_flight[id].message != message || id == publish->packet_id);
-    return stands && !limited && (message->is == NEW || (message->is == PENDING && again));
+    return stands && !limited && message != &messages[0][FOUND] && message != &messages[1][FOUND] &&
+           (message->is == NEW || (message->is == PENDING && again));
 }
 
 static void judge_publish(
@@ -367,6 +393,22 @@ static void answer(struct pair *pair, uint8_t a, uint8_t b)
     take_output(pair, &output);
 }
 
+/* Of the scanner; or of the store, if nothing is scanned. */
+static void answer_scan(struct pair *pair, uint8_t a, uint8_t b)
+{
+    const struct session_scanned found = {.result = scanned};
+    struct session_output output = begin(pair);
+    uint64_t ticket = scan_ticket;
+
+    if (ticket == 0) {
+        answer(pair, a, b);
+        return;
+    }
+    scan_ticket = 0;
+    session_scan_answered(pair->session, ticket, &found, 1, &output);
+    take_output(pair, &output);
+}
+
 static void other(struct pair *pair, uint8_t a)
 {
     static const struct view packets[] = {
@@ -388,8 +430,10 @@ static void step(struct pair *pair, struct keyring *keyring, uint8_t a, uint8_t 
         acknowledge(pair, a, b);
         break;
     case 5:
-    case 6:
         answer(pair, a, b);
+        break;
+    case 6:
+        answer_scan(pair, a, b);
         break;
     case 7:
         other(pair, a);
@@ -456,7 +500,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         .replay = on_replay,
         .replay_is_done = on_replay_is_done,
         .replay_end = on_replay_end,
-        .replays_later = size > 0 && (data[0] & 1) != 0};
+        .replays_later = size > 0 && (data[0] & 1) != 0,
+        .scan = on_scan,
+        .scan_later = on_scan_later};
     const struct session_peer peer = {.session_id = VIEW("1"), .address = VIEW("::1")};
     const struct session_settings settings = {.policy = make_policy(),
         .keyring = make_keyring(),
@@ -464,7 +510,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         .upstream = "u",
         .broker_max_packet = 4096,
         .topic_alias_maximum = 3,
-        .max_filters = 5};
+        .max_filters = 5,
+        .scan_sets = scan_sets,
+        .scan_inline = 4096};
     struct pair pair = {.version = size > 0 && (data[0] & 2) != 0 ? MQTT_V5 : MQTT_V311};
 
     memset(messages, 0, sizeof(messages));
@@ -473,6 +521,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     ticket_count = 0;
     later = hooks.replays_later;
     limited = false;
+    scans_later = later && (data[0] & 4) != 0;
+    scan_ticket = 0;
     began_ms = clock_wall_us() / 1000;
     store = replay_new(&(struct replay_limits){0});
     pair.session = session_new(&settings, &peer, &hooks);

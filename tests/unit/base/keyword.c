@@ -17,7 +17,7 @@ struct outer {
     struct keyword_strings one_or_many;
     bool flag;
     bool flag_seen;
-    uint64_t number, size, duration;
+    uint64_t number, size, duration, budget;
     uint32_t share;
     int choice;
     unsigned choices;
@@ -66,6 +66,11 @@ static const struct keyword outer_table[] = {
         .default_text = "64KiB",
         .minimum = 1024},
     {.name = "duration", .set = keyword_set_duration_ms, .offset = OUTER(duration), .default_text = "10s"},
+    {.name = "budget",
+        .set = keyword_set_duration_ns,
+        .offset = OUTER(budget),
+        .default_text = "20us",
+        .maximum = 1000000000},
     {.name = "share", .set = keyword_set_share_ppm, .offset = OUTER(share), .default_text = "1%"},
     {.name = "choice",
         .set = keyword_set_choice,
@@ -132,6 +137,7 @@ Test(keyword, an_empty_mapping_gets_the_defaults)
     cr_expect_not(outer->flag_seen, "a default was not given");
     cr_expect_eq(outer->size, 65536);
     cr_expect_eq(outer->duration, 10000);
+    cr_expect_eq(outer->budget, 20000);
     cr_expect_eq(outer->share, 10000);
     cr_expect_eq(outer->choice, 1);
     cr_expect_eq(outer->number, 0, "without a default the field stays as it is");
@@ -143,7 +149,7 @@ Test(keyword, every_setter_reads_its_value)
 {
     struct reading *reading = read_table(outer_table,
         "name: \"x\"\nnames: [a, 'b']\none_or_many: c\nflag: false\nnumber: 10\nsize: 1MiB\nduration: 2m\n"
-        "share: 0.5%\nchoice: green\nchoices: [red, green]\ninner: {flag: true, number: 8}\n");
+        "budget: 3ms\nshare: 0.5%\nchoice: green\nchoices: [red, green]\ninner: {flag: true, number: 8}\n");
     const struct outer *outer = &reading->outer;
     cr_expect_eq(reading->errors, 0, "%s", reading->output);
     cr_expect(view_equal(outer->name.text, VIEW("x")));
@@ -159,6 +165,7 @@ Test(keyword, every_setter_reads_its_value)
     cr_expect_eq(outer->number, 10);
     cr_expect_eq(outer->size, 1 << 20);
     cr_expect_eq(outer->duration, 120000);
+    cr_expect_eq(outer->budget, 3000000);
     cr_expect_eq(outer->share, 5000);
     cr_expect_eq(outer->choice, 2);
     cr_expect_eq(outer->choices, 3);
@@ -319,6 +326,9 @@ Test(keyword, wrong_values_say_what_was_expected_and_found)
         {"size: 1Mb\n", "size: expected a size, found '1Mb'"},
         {"duration: 10\n", "duration: expected a duration, found '10'"},
         {"duration: [10s]\n", "duration: expected a duration, found a list"},
+        {"budget: 10\n", "budget: expected a duration, found '10'\nbudget: 10\n        ^~\n"
+                         "  hint: a number and, without a blank, one of us, ms, s: 20us"},
+        {"budget: 2s\n", "budget: must be from 0 to 1s, found '2s'"},
         {"share: 101%\n", "share: expected a share, found '101%'"},
         {"choice: rde\n",
             "choice: unknown value 'rde'\nchoice: rde\n        ^~~\n  hint: did you mean 'red'?"},
@@ -362,6 +372,7 @@ Test(keyword, the_reference_shows_every_row)
         "| `number` | number from 2 to 10 | none |  |\n"
         "| `size` | size at least 1KiB | `64KiB` |  |\n"
         "| `duration` | duration | `10s` |  |\n"
+        "| `budget` | duration from 0 to 1s | `20us` |  |\n"
         "| `share` | share | `1%` |  |\n"
         "| `choice` | `red`, `green` | `red` | A colour. `red`: as blood. `blue`: not supported by this "
         "version. |\n"

@@ -112,6 +112,29 @@ Test(number, reads_durations_only_with_a_unit)
     CHECK_ROWS(number_parse_duration_ms, rows);
 }
 
+Test(number, reads_short_durations_only_with_a_unit)
+{
+    static const struct number_row rows[] = {
+        {"0", 0, 0},
+        {"0us", 0, 0},
+        {"20us", 0, 20000},
+        {"3ms", 0, 3000000},
+        {"1s", 0, 1000000000},
+        {"18446744073s", 0, UINT64_C(18446744073) * 1000000000},
+        {"18446744074s", -1, 0},
+        {"20", -1, 0},
+        {"20ns", -1, 0},
+        {"1m", -1, 0},
+        {"0.5ms", -1, 0},
+        {"20 us", -1, 0},
+        {"20US", -1, 0},
+        {"us", -1, 0},
+        {"", -1, 0},
+    };
+
+    CHECK_ROWS(number_parse_duration_ns, rows);
+}
+
 static int parse_share(struct view text, uint64_t *out)
 {
     uint32_t ppm = UNTOUCHED;

@@ -102,6 +102,11 @@ Test(config_good, the_smallest_file_has_the_documented_defaults)
     cr_expect_eq(config->replay.per_signer, REPLAY_PER_SIGNER);
     cr_expect_eq(config->replay.signers, REPLAY_SIGNERS);
     cr_expect_null(config->replay.redis);
+    cr_expect_eq(config->rules_count, 0);
+    cr_expect_eq(config->scan.inline_bytes, 16384);
+    cr_expect_eq(config->scan.threads, 2);
+    cr_expect_eq(config->scan.wait_ms, 10000);
+    cr_expect_null(config->scan.quarantine.directory.path);
     unload(&loaded);
 }
 
@@ -289,6 +294,67 @@ Test(config_good, a_shared_replay_store_needs_an_address_alone)
     cr_expect_eq(redis->server.database, 0);
     cr_expect_null(redis->server.username);
     cr_expect_null(redis->server.tls);
+    unload(&loaded);
+}
+
+Test(config_good, rule_sets_have_what_was_written)
+{
+    struct loaded loaded = load(GOOD "full.yaml");
+    cr_assert_not_null(loaded.config);
+    cr_assert_eq(loaded.config->rules_count, 4);
+    const struct config_rules *rules = loaded.config->rules;
+    cr_expect_str_eq(rules[0].name, "shipped");
+    cr_expect_eq(rules[0].place.column, 3, "errors of a set point at its name");
+    cr_assert_eq(rules[0].file_count, 1);
+    cr_expect_str_eq(rules[0].files[0].path, "/usr/share/mqward/rules");
+    cr_expect_not(rules[0].allow_slow);
+    cr_expect_eq(rules[0].module_count, 0);
+    cr_expect_eq(rules[0].budget_ns, 20000);
+
+    cr_expect_str_eq(rules[1].name, "own_2");
+    cr_assert_eq(rules[1].file_count, 2);
+    cr_expect_str_eq(rules[1].files[0].path, GOOD "iot.yar");
+    cr_expect_str_eq(rules[1].files[1].path, GOOD "../more");
+    cr_expect_eq(rules[1].budget_ns, 20000);
+
+    cr_expect_str_eq(rules[2].name, "trial-1");
+    cr_assert_eq(rules[2].file_count, 1);
+    cr_expect_str_eq(rules[2].files[0].path, GOOD "trial");
+    cr_expect(rules[2].allow_slow);
+    cr_assert_eq(rules[2].module_count, 2);
+    cr_expect_str_eq(rules[2].modules[0], "math");
+    cr_expect_str_eq(rules[2].modules[1], "pe");
+    cr_expect_eq(rules[2].budget_ns, 3000000);
+
+    cr_assert_eq(rules[3].file_count, 2);
+    cr_expect_str_eq(rules[3].files[1].path, "/b.yar");
+    cr_assert_eq(rules[3].module_count, 1);
+    cr_expect_str_eq(rules[3].modules[0], "elf");
+    cr_expect_eq(rules[3].budget_ns, 0);
+    unload(&loaded);
+}
+
+Test(config_good, scanning_has_what_was_written)
+{
+    struct loaded loaded = load(GOOD "full.yaml");
+    cr_assert_not_null(loaded.config);
+    const struct config_scan *scan = &loaded.config->scan;
+    cr_expect_eq(scan->inline_bytes, 0);
+    cr_expect_eq(scan->threads, 64);
+    cr_expect_eq(scan->wait_ms, 60000);
+    cr_expect_str_eq(scan->quarantine.directory.path, GOOD "quarantine");
+    cr_expect_eq(scan->quarantine.max_bytes, 65536);
+    cr_expect_eq(scan->quarantine.max_files, 1);
+    unload(&loaded);
+}
+
+Test(config_good, a_quarantine_needs_a_folder_alone)
+{
+    struct loaded loaded = load_text("version: 1\npolicy: p\n" LISTENER UPSTREAM
+                                     "audit: {directory: a}\nscan: {quarantine: {directory: /q}}\n");
+    cr_assert_not_null(loaded.config);
+    cr_expect_eq(loaded.config->scan.quarantine.max_bytes, 1 << 30);
+    cr_expect_eq(loaded.config->scan.quarantine.max_files, 10000);
     unload(&loaded);
 }
 

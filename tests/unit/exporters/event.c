@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "base/buffer.h"
+#include "exporters/audit_fields.h"
 
 const struct record_seal event_seal = {.epoch = 0x6920d2f13f1c9a52,
     .sequence = 1042,
@@ -15,7 +16,18 @@ const struct record_seal event_seal = {.epoch = 0x6920d2f13f1c9a52,
     .origin = {0x6920d2f13f1c9a52, 3, 77},
     .hostname = "edge-1"};
 
-struct audit_event event_full(void)
+const struct view event_hostile[EVENT_HOSTILE] = {
+    VIEW("\"},\"event\":{\"action\":\"forged\"},\"x\":{\"y\":\""),
+    VIEW("a\nb\r\n{\"@timestamp\":\"forged\"}\n"),
+    VIEW("back\\slash\\"),
+    VIEW("\x1b[2J\x07\x7f\x00mid"),
+    VIEW("\xff\xfe\xc0\xaf\xed\xa0\x80"),
+    VIEW("\xe2\x80\xa8\xe2\x80\xa9"),
+    VIEW("\"mqward\":{\"origin\":\"0000000000000001.0.1\""),
+    VIEW("cut in a character \xe2\x82"),
+};
+
+struct audit_event event_plain(void)
 {
     struct audit_event event = {
         .action = AUDIT_publish_denied,
@@ -89,6 +101,63 @@ struct audit_event event_full(void)
     return event;
 }
 
+struct audit_event event_full(void)
+{
+    struct audit_event event = event_plain();
+
+    event.yara_rules[0] = VIEW("elf_anywhere");
+    event.yara_rules[1] = VIEW("busybox");
+    event.yara_rules[2] = VIEW("dropper");
+    event.yara_rule_count = 3;
+    event.yara_sets[0] = VIEW("iot");
+    event.yara_sets[1] = VIEW("site");
+    event.yara_set_count = 2;
+    event.yara_tags[0] = VIEW("executable");
+    event.yara_tags[1] = VIEW("linux");
+    event.yara_tag_count = 2;
+    event.yara_techniques[0] = VIEW("T1105");
+    event.yara_techniques[1] = VIEW("T1059.004");
+    event.yara_technique_count = 2;
+    event.yara_id = VIEW("iot-001");
+    event.yara_description = VIEW("ELF where telemetry belongs");
+    event.yara_reference = VIEW("https://attack.mitre.org/techniques/T1105/");
+    event.yara_severity = VIEW("high");
+    event.has_yara_offset = true;
+    event.yara_offset = 12;
+    event.yara_view = VIEW("json/base64");
+    event.yara_part = VIEW("user_property");
+    event.yara_matches = 5;
+    event.scan_incomplete = VIEW("bomb: ratio");
+    event.quarantine = VIEW("stored");
+    event.has_quarantine_sha256 = true;
+    event.quarantine_sha256[0] = 0xab;
+    return event;
+}
+
+struct audit_event event_with_texts(struct view text)
+{
+    struct audit_event event = event_full();
+
+#define FIELD_TEXT(member) event.member = text;
+#define FIELD_LIST(member)                                                                                   \
+    for (size_t i = 0; i < AUDIT_LIST_MAX; i++)                                                              \
+        event.member[i] = text;
+#define FIELD_ACTION(member)
+#define FIELD_REASON(member)
+#define FIELD_DISPOSITION(member)
+#define FIELD_U8(member)
+#define FIELD_U16(member) event.member = UINT16_MAX;
+#define FIELD_U64(member) event.member = UINT64_MAX;
+#define FIELD_FLAG(member) event.member = true;
+#define FIELD_HASH(member)
+#define FIELD(id, kind, member, cap) FIELD_##kind(member)
+    AUDIT_FIELDS(FIELD)
+#undef FIELD
+    event.role_count = event.yara_rule_count = event.yara_set_count = event.yara_tag_count =
+        event.yara_technique_count = AUDIT_LIST_MAX;
+    return event;
+}
+
 struct audit_event event_numbered(uint64_t number, char user[32])
 {
     snprintf(user, 32, "%" PRIu64, number);
@@ -106,8 +175,9 @@ bool event_equal(const struct audit_event *a, const struct audit_event *b)
 {
 #define TEXT(member) view_equal(a->member, b->member)
 #define SAME(member) (a->member == b->member)
-    for (size_t i = 0; i < AUDIT_ROLES_MAX; i++) {
-        if (!TEXT(roles[i]))
+    for (size_t i = 0; i < AUDIT_LIST_MAX; i++) {
+        if (!TEXT(roles[i]) || !TEXT(yara_rules[i]) || !TEXT(yara_sets[i]) || !TEXT(yara_tags[i]) ||
+            !TEXT(yara_techniques[i]))
             return false;
     }
     return SAME(action) && SAME(reason) && SAME(disposition) && SAME(wall_us) && SAME(outbound) &&
@@ -124,6 +194,12 @@ bool event_equal(const struct audit_event *a, const struct audit_event *b)
            TEXT(policy_version) && TEXT(rule) && TEXT(rule_location) && TEXT(nearest) && SAME(has_totals) &&
            SAME(duration_ms) && SAME(client_bytes) && SAME(client_packets) && SAME(server_bytes) &&
            SAME(server_packets) && SAME(count) && SAME(suppressed) && TEXT(signature_kid) &&
+           SAME(yara_rule_count) && SAME(yara_set_count) && SAME(yara_tag_count) &&
+           SAME(yara_technique_count) && TEXT(yara_id) && TEXT(yara_description) && TEXT(yara_reference) &&
+           TEXT(yara_severity) && SAME(has_yara_offset) && SAME(yara_offset) && TEXT(yara_view) &&
+           TEXT(yara_part) && SAME(yara_matches) && TEXT(scan_incomplete) && TEXT(quarantine) &&
+           SAME(has_quarantine_sha256) &&
+           memcmp(a->quarantine_sha256, b->quarantine_sha256, sizeof(a->quarantine_sha256)) == 0 &&
            TEXT(signature_sub) && TEXT(ban_by) && TEXT(ban_value) && SAME(ban_until_us);
 #undef TEXT
 #undef SAME

@@ -10,6 +10,13 @@
 
 /* Every field set, no two texts alike. */
 struct audit_event event_full(void);
+/* The same without what a scan found: its rule is the policy's. */
+struct audit_event event_plain(void);
+/* Every text of every field is this one, every list is full, every number the largest. */
+struct audit_event event_with_texts(struct view text);
+/* Texts that would break out of a string or a line. */
+#define EVENT_HOSTILE 8
+extern const struct view event_hostile[EVENT_HOSTILE];
 /* A denied PUBLISH whose user is the number. */
 struct audit_event event_numbered(uint64_t number, char user[32]);
 bool event_equal(const struct audit_event *a, const struct audit_event *b);

@@ -41,29 +41,52 @@ Test(audit, every_action_reason_and_disposition_comes_back)
     }
 }
 
-/* All texts of length bytes each. */
-static struct audit_event event_with_texts(const uint8_t *bytes, size_t length)
+/* What is left of a text of length bytes: all up to the cap, above it the cap and the mark of the cut. */
+static void check_kept(const char *member, struct view text, size_t length, size_t cap)
 {
-    struct audit_event event = event_full();
-    struct view text = view_of(bytes, length);
+    cr_expect_eq(
+        text.length, length > cap ? cap + 1 : length, "%s of %zu bytes has %zu", member, length, text.length);
+}
 
-#define FIELD_TEXT(member) event.member = text;
-#define FIELD_ROLES(member)                                                                                  \
-    for (size_t i = 0; i < AUDIT_ROLES_MAX; i++)                                                             \
-        event.member[i] = text;                                                                              \
-    event.role_count = AUDIT_ROLES_MAX;
-#define FIELD_ACTION(member)
-#define FIELD_REASON(member)
-#define FIELD_DISPOSITION(member)
-#define FIELD_U8(member)
-#define FIELD_U16(member) event.member = UINT16_MAX;
-#define FIELD_U64(member) event.member = UINT64_MAX;
-#define FIELD_FLAG(member) event.member = true;
-#define FIELD_HASH(member)
-#define FIELD(id, kind, member, cap) FIELD_##kind(member)
+/* Every text of every field is length bytes long. */
+static void check_caps(size_t length)
+{
+    static uint8_t bytes[64 * 1024];
+    struct audit_event back;
+
+    memset(bytes, 'x', sizeof(bytes));
+    struct audit_event event = event_with_texts(view_of(bytes, length));
+    size_t size = audit_event_encode(&event, record);
+    cr_assert_leq(size, AUDIT_EVENT_MAX);
+    cr_assert_eq(audit_event_decode(view_of(record, size), &back), 0);
+#define CHECK_TEXT(member, cap) check_kept(#member, back.member, length, cap);
+#define CHECK_LIST(member, cap)                                                                              \
+    for (size_t i = 0; i < AUDIT_LIST_MAX; i++)                                                              \
+        check_kept(#member, back.member[i], length, cap);
+#define CHECK_U64(member, cap) cr_expect(back.member == UINT64_MAX);
+#define CHECK_U16(member, cap)
+#define CHECK_U8(member, cap)
+#define CHECK_FLAG(member, cap) cr_expect(back.member);
+#define CHECK_HASH(member, cap)
+#define CHECK_ACTION(member, cap)
+#define CHECK_REASON(member, cap)
+#define CHECK_DISPOSITION(member, cap)
+#define FIELD(id, kind, member, cap) CHECK_##kind(member, cap)
     AUDIT_FIELDS(FIELD)
 #undef FIELD
-    return event;
+}
+
+Test(audit, every_text_is_kept_up_to_its_cap)
+{
+#define FIELD(id, kind, member, cap)                                                                         \
+    if (AUDIT_CAP_##member > 0) {                                                                            \
+        check_caps(AUDIT_CAP_##member);                                                                      \
+        check_caps(AUDIT_CAP_##member + 1);                                                                  \
+    }
+    AUDIT_FIELDS(FIELD)
+#undef FIELD
+    check_caps(1);
+    check_caps((size_t)64 * 1024);
 }
 
 Test(audit, the_longest_event_fits_and_is_cut_with_a_mark)
@@ -72,7 +95,7 @@ Test(audit, the_longest_event_fits_and_is_cut_with_a_mark)
     struct audit_event back;
 
     memset(bytes, 'x', sizeof(bytes));
-    struct audit_event event = event_with_texts(bytes, sizeof(bytes));
+    struct audit_event event = event_with_texts(view_of(bytes, sizeof(bytes)));
     size_t length = audit_event_encode(&event, record);
     cr_assert_leq(length, AUDIT_EVENT_MAX);
     cr_assert_eq(audit_event_decode(view_of(record, length), &back), 0);
@@ -114,6 +137,50 @@ Test(audit, a_text_of_exactly_its_cap_is_not_cut)
     json_t *document = event_document(&back);
     cr_assert_eq(strlen(string_at(document, "mqtt.topic")), AUDIT_CAP_topic);
     json_decref(document);
+}
+
+Test(audit, an_empty_text_of_a_list_is_left_out)
+{
+    struct audit_event event = event_full(), back;
+
+    for (uint8_t i = 0; i < AUDIT_YARA_MAX; i++)
+        event.yara_tags[i] = i % 2 == 0 ? VIEW("even") : (struct view){0};
+    event.yara_tag_count = AUDIT_YARA_MAX;
+    size_t length = audit_event_encode(&event, record);
+    cr_assert_eq(audit_event_decode(view_of(record, length), &back), 0);
+    cr_assert_eq(back.yara_tag_count, AUDIT_YARA_MAX / 2);
+    cr_assert(view_equal_string(back.yara_tags[AUDIT_YARA_MAX / 2 - 1], "even"));
+}
+
+/* A record whose last field is a list of count texts. */
+static int decode_list(uint8_t count, uint8_t text_length, struct audit_event *back)
+{
+    struct audit_event event = {.action = AUDIT_proxy_started, .reason = REASON_started};
+    size_t length = audit_event_encode(&event, record);
+
+    record[length++] = 69; /* yara_tags */
+    record[length++] = count;
+    for (uint8_t i = 0; i < count; i++) {
+        record[length++] = text_length;
+        record[length++] = 0;
+        memset(record + length, 'x', text_length);
+        length += text_length;
+    }
+    return audit_event_decode(view_of(record, length), back);
+}
+
+Test(audit, a_list_longer_than_its_place_or_of_nothing_is_damaged)
+{
+    struct audit_event back;
+
+    cr_assert_eq(decode_list(AUDIT_LIST_MAX, AUDIT_CAP_yara_tags + 1, &back), 0);
+    cr_assert_eq(back.yara_tag_count, AUDIT_LIST_MAX);
+    cr_assert_eq(decode_list(AUDIT_LIST_MAX, AUDIT_CAP_yara_tags + 2, &back), -1);
+    cr_assert_eq(decode_list(AUDIT_LIST_MAX + 1, 1, &back), -1);
+    cr_assert_eq(decode_list(UINT8_MAX, 1, &back), -1);
+    cr_assert_eq(decode_list(0, 1, &back), -1);
+    cr_assert_eq(decode_list(1, 0, &back), -1);
+    cr_assert_eq(decode_list(1, 1, &back), 0);
 }
 
 /* Whatever decodes is the one encoding of what it says. */

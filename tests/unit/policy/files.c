@@ -20,7 +20,8 @@ static char *load_and_print(const char *path, bool *loaded)
     static const char *const jwks[] = {"idp"};
     static const char *const keys[] = {"m25a", "ops-1"};
     static const bool masters[] = {true, false};
-    static const struct policy_names names = {cas, 2, files, 1, jwks, 1, keys, masters, 2};
+    static const char *const sets[] = {"iot", "packers"};
+    static const struct policy_names names = {cas, 2, files, 1, jwks, 1, keys, masters, 2, sets, 2};
     struct diag_list *diag = diag_list_new();
     char *text = NULL;
     size_t length = 0;

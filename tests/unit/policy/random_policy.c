@@ -92,14 +92,15 @@ static void random_rule(
 static void random_check(
     struct random *random, const struct random_policy *policy, struct random_check *check)
 {
-    *check = (struct random_check){.rate = random_chance(random, 25)};
+    static const enum random_kind kinds[] = {R_RATE, R_SIGNATURE, R_SIGNATURE, R_SCAN};
+    *check = (struct random_check){.kind = PICK(random, kinds)};
     random_rule(random, policy, false, &check->match);
     check->match.excepts = 0;
     check->match.deny = check->match.monitor = true;
     check->match.verbs = R_PUBLISH;
-    if (check->rate)
+    if (check->kind == R_RATE)
         return;
-    check->resigns = random_chance(random, 35);
+    check->resigns = check->kind == R_SIGNATURE && random_chance(random, 35);
     if (!check->resigns && random_chance(random, 60))
         check->match.verbs = random_chance(random, 50) ? R_RECEIVE : R_PUBLISH | R_RECEIVE;
 }
@@ -227,18 +228,23 @@ static void print_rule(const struct random_rule *rule, size_t number, struct buf
 static void print_check(const struct random_check *check, size_t number, struct buffer *out)
 {
     static const char *const groups[] = {"everyone", "g0", "g1", "g2"};
-    static const char *const terms[] = {[R_PUBLISH] = "}",
-        [R_RECEIVE] = ", at: receive}",
-        [R_PUBLISH | R_RECEIVE] = ", at: [publish, receive], forward: pass}"};
+    static const char *const verbs[] = {[R_PUBLISH] = "",
+        [R_RECEIVE] = ", at: receive",
+        [R_PUBLISH | R_RECEIVE] = ", at: [publish, receive]"};
+    bool passes = check->match.verbs == (R_PUBLISH | R_RECEIVE);
     buffer_format(out, "  - {check: c%zu, mode: monitor", number);
     print_bits(out, ", who", check->match.who, groups, COUNT(groups));
     print_bits(out, ", unless", check->match.unless, groups, COUNT(groups));
     print_patterns(out, ", topics: [", check->match.topics, check->match.topic);
-    if (check->rate)
+    if (check->kind == R_RATE)
         buffer_format(out, ", rate: {per: id, messages: 1/s}}\n");
+    else if (check->kind == R_SCAN)
+        buffer_format(out, ", yara: {rules: iot%s}}\n", verbs[check->match.verbs]);
     else
-        buffer_format(out, ", signature: {keys: m25a%s}\n",
-            check->resigns ? ", forward: resign, receiver_key: m25a}" : terms[check->match.verbs]);
+        buffer_format(out, ", signature: {keys: m25a%s%s}}\n", verbs[check->match.verbs],
+            check->resigns ? ", forward: resign, receiver_key: m25a"
+            : passes       ? ", forward: pass"
+                           : "");
 }
 
 static void print_group(const struct random_group *group, size_t number, struct buffer *out)

@@ -49,11 +49,13 @@ struct random_rule {
     char topic[PATTERNS][PATTERN_SIZE], except[PATTERNS][PATTERN_SIZE];
 };
 
-/* What it is about as a deny would be: rates at publish, signatures at its verbs. All are in monitor mode,
- * and so keep nobody from connecting. */
+/* What it is about as a deny would be: rates at publish, signatures and scans at its verbs. All are in
+ * monitor mode, and so keep nobody from connecting. */
+enum random_kind { R_RATE, R_SIGNATURE, R_SCAN };
 struct random_check {
     struct random_rule match;
-    bool rate, resigns;
+    enum random_kind kind;
+    bool resigns;
 };
 
 struct random_policy {

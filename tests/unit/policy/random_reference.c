@@ -312,7 +312,7 @@ static bool is_to_pass(const struct random_check *check, const struct random_sub
     bool receives = request->operation == POLICY_RECEIVE;
     if (receives && check->resigns && in_topics(&check->match, topic, &nobody))
         return true;
-    if (check->rate && request->operation == POLICY_WILL)
+    if (check->kind == R_RATE && request->operation == POLICY_WILL)
         return false;
     return (check->match.verbs & (receives ? R_RECEIVE : R_PUBLISH)) != 0 &&
            rule_applies_to(&check->match, subject) && in_topics(&check->match, topic, subject);

@@ -296,7 +296,9 @@ Test(signature_checks, a_check_is_reached_by_a_case_that_it_refuses)
     struct policy_test_report *report = policy_test_run(policy);
     cr_expect_eq(report->failed, 0);
     cr_expect_eq(report->unreached_count, 0, "the rule behind a check's refusal is reached, too");
-    cr_expect_eq(report->signature_check_count, 7);
+    cr_expect_eq(report->checks[POLICY_CHECK_SIGNATURE].count, 7);
+    cr_expect_eq(report->checks[POLICY_CHECK_SIGNATURE].unreached, 5);
+    cr_expect_eq(report->checks[POLICY_CHECK_RATE].count, 0, "no case exceeds a rate");
     cr_assert_eq(report->unreached_check_count, 5);
     cr_expect_str_eq(report->unreached_checks[0]->name, "c2");
     cr_expect_str_eq(report->unreached_checks[4]->name, "c7");

@@ -45,7 +45,8 @@ struct fixture fixture_compile(const char *text)
     static const char *const jwks[] = {"idp"};
     static const char *const keys[] = {"m25a", "ops-1"};
     static const bool masters[] = {true, false};
-    static const struct policy_names names = {cas, 2, files, 1, jwks, 1, keys, masters, 2};
+    static const char *const sets[] = {"iot", "packers"};
+    static const struct policy_names names = {cas, 2, files, 1, jwks, 1, keys, masters, 2, sets, 2};
     struct fixture fixture = {.diag = diag_list_new()};
     /* The source must outlive the policy's diagnostics: it lies on the heap, as does its text. */
     struct diag_source *source = memory_calloc(1, sizeof(*source));

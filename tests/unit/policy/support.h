@@ -31,7 +31,7 @@ struct fixture {
     char *messages;        /* what diag_print() prints */
 };
 /* Compiles text; the names "fleet", "other" (CAs) and "users" (password file), "idp" (key set), "m25a" (a
- * master of signature keys), "ops-1" (a static one) are known. */
+ * master of signature keys), "ops-1" (a static one), "iot" and "packers" (rule sets) are known. */
 struct fixture fixture_compile(const char *text);
 /* The same, and fails the test if the policy has errors. */
 struct fixture fixture_good(const char *text);

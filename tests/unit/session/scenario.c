@@ -82,6 +82,10 @@ static void set_one(struct run *run, const char *key, const char *value)
         world->split = true;
     else if (strcmp(key, "replay") == 0 && strcmp(value, "later") == 0)
         world->replay_later = true;
+    else if (strcmp(key, "scan") == 0 && strcmp(value, "later") == 0)
+        world->scan_later = true;
+    else if (strcmp(key, "scan_inline") == 0)
+        world->settings.scan_inline = number;
     else if (strcmp(key, "keyring") == 0 && strcmp(value, "none") == 0)
         world->settings.keyring = NULL;
     else if (strcmp(key, "certificate_expires") == 0)
@@ -417,6 +421,13 @@ static const struct word {
     {"answer", scenario_answer},
     {"store", scenario_store},
     {"asking", scenario_asking},
+    {"scanned", scenario_scanned},
+    {"scans-here", scenario_scans_here},
+    {"request", scenario_request},
+    {"parts", scenario_parts},
+    {"terms", scenario_terms},
+    {"asking-broker", scenario_asking_broker},
+    {"ready-broker", scenario_ready_broker},
     {"expires", scenario_expires},
     {"expire", scenario_expire},
 };

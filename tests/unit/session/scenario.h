@@ -57,6 +57,9 @@ scenario_action scenario_limited, scenario_counted, scenario_held_rates, scenari
     scenario_denied, scenario_is_banned;
 /* The steps about signatures (scenario_signed.c). */
 scenario_action scenario_sign, scenario_answer, scenario_store, scenario_asking;
+/* The steps about scans (scenario_scan.c). */
+scenario_action scenario_scanned, scenario_scans_here, scenario_request, scenario_parts, scenario_terms,
+    scenario_asking_broker, scenario_ready_broker;
 /* The line with the text of each token in place of its "{name}"; false: too long, or no such token. */
 bool scenario_fill_in(struct run *run, const char *line, char *out, size_t size);
 

@@ -47,6 +47,7 @@ void world_init(struct world *world, const struct policy *policy, const char *po
         .broker_max_packet = 1 << 20,
         .topic_alias_maximum = 16,
         .max_filters = 8,
+        .scan_inline = 16 * 1024,
         .find_jwks = world_find_jwks,
         .jwks_context = world,
         .keyring = signer_keyring(),
@@ -61,10 +62,11 @@ void world_init(struct world *world, const struct policy *policy, const char *po
     };
 }
 
-static struct session_settings *copy_settings(const struct world *world)
+static struct session_settings *copy_settings(struct world *world)
 {
     struct session_settings *copy = memory_calloc(1, sizeof(*copy));
 
+    world_take_sets(world);
     *copy = world->settings;
     return copy;
 }
@@ -96,6 +98,8 @@ void world_free(struct world *world)
     buffer_release(&world->to_client);
     buffer_release(&world->to_broker);
     buffer_release(&world->held);
+    buffer_release(&world->held_broker);
+    world_scan_free(world);
 }
 
 /* ---- bytes in, lines out ---- */
@@ -211,7 +215,7 @@ static size_t feed(struct world *world, enum mqtt_direction from, struct view by
             feed_malformed(world, from, &error);
             return bytes.length;
         }
-        if (from == MQTT_FROM_CLIENT && !session_client_ready(world->session)) {
+        if (!(from == MQTT_FROM_CLIENT ? session_client_ready : session_broker_ready)(world->session)) {
             add_line(world, "held");
             break;
         }
@@ -224,8 +228,21 @@ static size_t feed(struct world *world, enum mqtt_direction from, struct view by
 /* What waited until the session is ready. */
 static void feed_held(struct world *world)
 {
+    if (buffer_length(&world->held_broker) > 0 && !world->closed && session_broker_ready(world->session))
+        buffer_consume(&world->held_broker, feed(world, MQTT_FROM_SERVER, buffer_view(&world->held_broker)));
     if (buffer_length(&world->held) > 0 && !world->closed && session_client_ready(world->session))
         buffer_consume(&world->held, feed(world, MQTT_FROM_CLIENT, buffer_view(&world->held)));
+}
+
+static void feed_broker(struct world *world, struct view bytes)
+{
+    if (buffer_length(&world->held_broker) > 0) {
+        buffer_append(&world->held_broker, bytes);
+        return;
+    }
+    bytes = view_skip(bytes, feed(world, MQTT_FROM_SERVER, bytes));
+    if (!world->closed && !session_broker_ready(world->session))
+        buffer_append(&world->held_broker, bytes);
 }
 
 void world_feed(struct world *world, enum mqtt_direction from, struct view bytes)
@@ -237,7 +254,7 @@ void world_feed(struct world *world, enum mqtt_direction from, struct view bytes
         buffer_consume(&world->held, feed(world, from, buffer_view(&world->held)));
         return;
     }
-    feed(world, from, bytes);
+    feed_broker(world, bytes);
     feed_held(world);
 }
 
@@ -293,6 +310,28 @@ bool world_replay_answer(struct world *world, const char *name, int answer)
         return true;
     }
     return false;
+}
+
+bool world_scanned(struct world *world, bool outbound, bool again)
+{
+    struct world_scan *scan = &world->scans[outbound];
+    struct session_output output = begin_output(world);
+    uint64_t ticket = again ? scan->answered : scan->ticket;
+    struct session_scanned *results = scan->results;
+
+    if (ticket == 0 || results == NULL)
+        return false;
+    scan->answered = ticket;
+    scan->ticket = 0;
+    scan->results = NULL; /* the next one may be asked about during the call */
+    session_scan_answered(world->session, ticket, results, scan->count, &output);
+    if (scan->results == NULL)
+        scan->results = results;
+    else
+        free(results);
+    carry_out(world, &output);
+    feed_held(world);
+    return true;
 }
 
 void world_abort(struct world *world, enum reason reason)

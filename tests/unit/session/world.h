@@ -39,6 +39,7 @@ struct world {
     enum reason closing;       /* its reason */
     struct buffer to_client, to_broker;
     struct buffer held;           /* bytes of the client that wait until the session is ready */
+    struct buffer held_broker;    /* and of the broker */
     char *lines[WORLD_LINES_MAX]; /* what came out and was not looked at yet; owned */
     size_t count;
     char claimed[256], password_asked[256]; /* the last call of these hooks */
@@ -60,6 +61,21 @@ struct world {
     } asked[WORLD_ASKED_MAX];
     size_t asked_count;
 
+    /* Scans: a scanner of words (world_scan.c), whose answers are given by world_scanned() if they are later.
+     */
+    uint64_t scan_sets[POLICY_CHECKS_MAXIMUM];
+    bool scan_later; /* nothing is scanned here */
+    unsigned scans_here;
+    char scan_request[4096]; /* the last */
+    size_t scan_parts, scan_max;
+    unsigned scan_views;
+    struct world_scan {
+        uint64_t ticket; /* 0: answered */
+        uint64_t answered;
+        struct session_scanned *results; /* owned */
+        size_t count;
+    } scans[2]; /* of the client, of the broker */
+
     /* Every event so far. */
     unsigned accepted, refused, errors, disconnects, events;
 };
@@ -76,6 +92,9 @@ void world_password(struct world *world, enum reason found);
 /* The answer to what the replay store was asked about the message of that name, the first that has none yet;
  * below 0: what it said when it was asked. False: it was not. */
 bool world_replay_answer(struct world *world, const char *name, int answer);
+/* The answer to what is scanned of the client's packets, or the broker's; again: to what was answered before.
+ * False: there is none. */
+bool world_scanned(struct world *world, bool outbound, bool again);
 void world_abort(struct world *world, enum reason reason);
 /* session_ended() */
 void world_end(struct world *world, enum reason reason);
@@ -88,6 +107,11 @@ void world_take_line(struct world *world, struct buffer *text); /* releases text
 void world_audit(void *context, const struct audit_event *event);
 struct session_hooks world_hooks(struct world *world);    /* world_hooks.c */
 const char *world_answer_word(enum replay_answer answer); /* scenario_signed.c */
+/* world_scan.c */
+void world_take_sets(struct world *world);
+bool world_scan(void *context, const struct scan_request *request, struct scan_result *result);
+void world_scan_later(void *context, const struct session_scan *scans, size_t count, uint64_t ticket);
+void world_scan_free(struct world *world);
 const struct jwks *world_find_jwks(void *context, const char *name);
 
 #endif

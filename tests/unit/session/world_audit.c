@@ -124,6 +124,33 @@ static void add_what(struct buffer *line, const struct audit_event *event)
             (unsigned long long)event->server_packets);
 }
 
+static void add_list(struct buffer *line, const char *key, const struct view *items, uint8_t count)
+{
+    for (uint8_t i = 0; i < count; i++)
+        buffer_format(line, "%s%s%s%.*s", i == 0 ? " " : ",", i == 0 ? key : "", i == 0 ? "=" : "",
+            VIEW_ARGS(items[i]));
+}
+
+static void add_scan(struct buffer *line, const struct audit_event *event)
+{
+    add_list(line, "found", event->yara_rules, event->yara_rule_count);
+    add_list(line, "sets", event->yara_sets, event->yara_set_count);
+    add_list(line, "tags", event->yara_tags, event->yara_tag_count);
+    add_list(line, "attack", event->yara_techniques, event->yara_technique_count);
+    add_token(line, "rule_id", event->yara_id);
+    add_token(line, "description", event->yara_description);
+    add_token(line, "reference", event->yara_reference);
+    add_token(line, "severity", event->yara_severity);
+    add_token(line, "view", event->yara_view);
+    add_token(line, "part", event->yara_part);
+    if (event->has_yara_offset)
+        buffer_format(line, " offset=%llu", (unsigned long long)event->yara_offset);
+    if (event->yara_matches != 0)
+        buffer_format(line, " matches=%llu", (unsigned long long)event->yara_matches);
+    add_token(line, "incomplete", event->scan_incomplete);
+    add_token(line, "quarantine", event->quarantine);
+}
+
 void world_audit(void *context, const struct audit_event *event)
 {
     struct world *world = context;
@@ -147,5 +174,6 @@ void world_audit(void *context, const struct audit_event *event)
         buffer_append(&line, VIEW(" previous"));
     add_who(&line, event);
     add_what(&line, event);
+    add_scan(&line, event);
     world_take_line(world, &line);
 }

@@ -196,5 +196,7 @@ struct session_hooks world_hooks(struct world *world)
         .replay_is_done = on_replay_is_done,
         .replay_end = on_replay_end,
         .replays_later = world->replay_later,
+        .scan = world_scan,
+        .scan_later = world_scan_later,
         .context = world};
 }
