@@ -118,7 +118,8 @@ ROWS = [
         "else if (session->version != MQTT_V5 && session->state <= SESSION_CONNECTING &&\n"
         "             session_connack_code(session, reason, &code))", f"{FIRST}[v5: receive maximum 0]"),
     row("disconnect-code", "5.0: the sender gets DISCONNECT with the reason code", END,
-        "mqtt_encode_disconnect(output->to_client, MQTT_V5, disconnect_code(info->v5));", "(void)disconnect_code;",
+        "        mqtt_encode_disconnect(\n            output->to_client, MQTT_V5, "
+        "disconnect_code(session_refusal_code_of(session, reason)));", "        (void)disconnect_code;",
         f"{LATER}[PINGREQ with flags-v5.0]"),
     row("close-3", "3.x: the sender is closed without a word", END,
         "if (session->version == MQTT_V5 && session->state == SESSION_OPEN && info->v5 != 0",

@@ -47,11 +47,12 @@ def load_rows():
     import policy
     import publish
     import replay
+    import scanning
     import secrets_kept
     import sessions
     import signatures
     import subscribe
-    tables = (decoding, sessions, publish, subscribe, policy, signatures, replay, secrets_kept)
+    tables = (decoding, sessions, publish, subscribe, policy, signatures, replay, scanning, secrets_kept)
     rows = [row for table in tables for row in table.ROWS]
     names = [row.name for row in rows]
     twice = sorted({name for name in names if names.count(name) > 1})

@@ -30,8 +30,8 @@ ROWS = [
         "return session->has_authentication;", "return true;",
         "test_semantics_sessions.py::test_what_is_sent_before_connack_waits_for_it_and_is_judged"),
     rows("pipelined-bound", "... within bounds", [
-        ("proxy/conn.c", "return side == &conn->broker || session_client_ready(conn->session);",
-         "return side == &conn->broker || conn->phase == CONN_CONNACK || session_client_ready(conn->session);"),
+        ("proxy/conn.c", ": session_client_ready(conn->session);\n}",
+         ": conn->phase == CONN_CONNACK || session_client_ready(conn->session);\n}"),
         ("proxy/conn.c", "        if (from->waiting)\n            input =",
          "        if (from->waiting && conn->phase != CONN_CONNACK)\n            input ="),
     ], "test_semantics_sessions.py::test_what_is_sent_before_connack_costs_bounded_memory"),

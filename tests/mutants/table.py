@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The form of the tables: a row is one statement of the specifications, a change that takes it away, and who notices.
 
-What mqward does not do yet has no row: scans of payloads. Nor have rates and a policy that is reloaded."""
+Rates and a policy that is reloaded have no rows."""
 from typing import NamedTuple
 
 
