@@ -232,7 +232,8 @@ static size_t find_candidates(struct scanner *scanner, struct view bytes)
     for (size_t i = 0; i < scanner->words; i++) {
         uint64_t wanted = told ? scanner->candidates[i] | rules->always[i] : UINT64_MAX;
         scanner->candidates[i] = wanted & scanner->selected[i];
-        count += (size_t)__builtin_popcountll(scanner->candidates[i]);
+        if (scanner->candidates[i] != 0)
+            count += (size_t)__builtin_popcountll(scanner->candidates[i]);
     }
     return count;
 }
@@ -421,12 +422,14 @@ static void begin(
 static void scan(struct scanner *scanner, struct scan_rules *rules, const struct scan_request *request,
     struct scan_result *result, bool plain)
 {
-    struct scan_view_limits limits = message_limits(request);
+    struct scan_view_limits limits;
 
     bind(scanner, rules);
     if (scanner->sets != request->sets)
         select_sets(scanner, request->sets);
     begin(scanner, request, result, plain);
+    if (request->views != 0)
+        limits = message_limits(request);
     if (request->more_parts)
         note_incomplete(result, "parts");
     for (size_t i = 0; i < request->part_count && !scanner->late; i++)
