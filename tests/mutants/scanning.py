@@ -79,8 +79,9 @@ ROWS = [
         "else if (context->is_signed)\n        session_signature_undo(session, &context->signature);",
         "else if (false)\n        session_signature_undo(session, &context->signature);",
         f"{MIXED}::test_a_counter_that_the_scan_refuses_may_come_again"),
-    row("scan-order", "packets of a client stay in order", WAITING, "        push(&session->waiting, item);",
-        "        append(&session->waiting, item);", f"{POOL}::test_a_clients_messages_stay_in_order"),
+    row("scan-order", "packets of a client stay in order", WAITING,
+        "bool first = session->waiting.first == NULL, foreseen;", "bool first = true, foreseen;",
+        f"{POOL}::test_a_clients_messages_stay_in_order"),
     row("scan-order-delivery", "... and those of the broker", SESSION, "if (session->deliveries.first != NULL) {",
         "if (false) {", f"{POOL}::test_deliveries_stay_in_order"),
 ]
