@@ -182,36 +182,6 @@ static enum reason write_changed(struct session *session, struct session_publish
     return REASON_none;
 }
 
-/* What YARA says of it. False: the client does not get it (and the audit knows), or it waits
- * (session->hold). A receiver is not the sender: nobody is disconnected, and nobody's denials are counted. */
-static bool pass_scan(
-    struct session *session, struct session_publish *context, uint64_t checks, struct session_output *output)
-{
-    const struct session_scan_message message = session_scan_publish(context);
-    const struct policy_verdict allowed = context->verdict;
-    struct session_scan_run run;
-    struct session_scan_found found;
-    enum session_scan_step step;
-    bool refused = false;
-
-    session_scan_begin(&run, session, &message, checks);
-    while (!refused && (step = session_scan_next(&run, &found)) == SESSION_SCAN_FOUND) {
-        context->scanned = &found;
-        context->verdict = (struct policy_verdict){.reason = found.reason, .rule = &found.check->info};
-        refused = found.refuses;
-        if (refused)
-            filter_delivery(session, context, output);
-        else
-            session_audit_publish(session, context, session_scan_action(&found),
-                found.monitored ? AUDIT_MONITORED : AUDIT_INFORMED, -1);
-    }
-    session_scan_end(&run);
-    context->scanned = NULL;
-    if (!refused)
-        context->verdict = allowed;
-    return !refused && step == SESSION_SCAN_PASSED;
-}
-
 /* False: the client does not get it (and the audit knows), or it waits. */
 static bool deliver(
     struct session *session, struct session_publish *context, uint64_t checks, struct session_output *output)
@@ -228,7 +198,8 @@ static bool deliver(
         refusing = context->signature.refusing;
     }
     if (reason == REASON_none && scans != 0)
-        passes = pass_scan(session, context, scans, output);
+        /* a receiver is not the sender: nobody is disconnected, and nobody's denials are counted */
+        passes = session_scan_pass(session, context, scans, filter_delivery, output);
     if (reason == REASON_none && passes && signatures != 0)
         reason = write_changed(session, context, &refusing, output);
     if (reason != REASON_none) {

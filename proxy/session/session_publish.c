@@ -316,39 +316,16 @@ static bool pass_signature(
     return true;
 }
 
-/* What YARA says of it. False: refused (and answered), or it waits (session->hold). */
-static bool pass_scan(
-    struct session *session, struct session_publish *context, uint64_t checks, struct session_output *output)
+/* Of what a scan is about: the answer is the check's. */
+static void refuse_scanned(
+    struct session *session, struct session_publish *context, struct session_output *output)
 {
-    const struct session_scan_message message = session_scan_publish(context);
-    const struct policy_verdict allowed = context->verdict;
-    struct session_scan_run run;
-    struct session_scan_found found;
-    enum session_scan_step step;
-    bool refused = false;
-
-    session_scan_begin(&run, session, &message, checks);
-    while (!refused && (step = session_scan_next(&run, &found)) == SESSION_SCAN_FOUND) {
-        context->scanned = &found;
-        context->verdict = (struct policy_verdict){.reason = found.reason, .rule = &found.check->info};
-        refused = found.refuses;
-        if (!refused)
-            session_audit_publish(session, context, session_scan_action(&found),
-                found.monitored ? AUDIT_MONITORED : AUDIT_INFORMED, -1);
-    }
-    if (refused) {
-        session->refusal_code = found.check->yara->reason_code;
-        refuse_publish(session, context, output);
-        session->refusal_code = 0;
-        /* what could not be scanned may be no fault of the client's */
-        if (found.reason == REASON_payload_matched)
-            session_denied(session, &context->verdict, output);
-    }
-    session_scan_end(&run);
-    context->scanned = NULL;
-    if (!refused)
-        context->verdict = allowed;
-    return !refused && step == SESSION_SCAN_PASSED;
+    session->refusal_code = context->scanned->check->yara->reason_code;
+    refuse_publish(session, context, output);
+    session->refusal_code = 0;
+    /* what could not be scanned may be no fault of the client's */
+    if (context->scanned->reason == REASON_payload_matched)
+        session_denied(session, &context->verdict, output);
 }
 
 /* It waits with what the replay store has said, so that it is not asked twice. */
@@ -374,7 +351,7 @@ static bool pass_rest(struct session *session, struct session_publish *context, 
     if (session->scanned == NULL && !pass_rates(session, context, output))
         return false;
     /* Last: it costs most, and a flood is to end at a rate. */
-    return checks == 0 || pass_scan(session, context, checks, output);
+    return checks == 0 || session_scan_pass(session, context, checks, refuse_scanned, output);
 }
 
 /* An allowed message passes all checks that it has to, and is counted. False: refused (and answered), or it

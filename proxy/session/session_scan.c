@@ -87,7 +87,7 @@ void session_scan_forget(struct session *session)
     session->groups = NULL;
 }
 
-struct session_scan_message session_scan_publish(const struct session_publish *context)
+static struct session_scan_message message_of(const struct session_publish *context)
 {
     const struct mqtt_publish *packet = &context->packet;
     bool stands = context->is_signed && context->signature.check != NULL;
@@ -257,6 +257,34 @@ enum session_scan_step session_scan_next(struct session_scan_run *run, struct se
             return SESSION_SCAN_FOUND;
     }
     return SESSION_SCAN_PASSED;
+}
+
+bool session_scan_pass(struct session *session, struct session_publish *context, uint64_t checks,
+    session_scan_refuse *refuse, struct session_output *output)
+{
+    const struct session_scan_message message = message_of(context);
+    const struct policy_verdict allowed = context->verdict;
+    struct session_scan_run run;
+    struct session_scan_found found;
+    enum session_scan_step step;
+    bool refused = false;
+
+    session_scan_begin(&run, session, &message, checks);
+    while (!refused && (step = session_scan_next(&run, &found)) == SESSION_SCAN_FOUND) {
+        context->scanned = &found;
+        context->verdict = (struct policy_verdict){.reason = found.reason, .rule = &found.check->info};
+        refused = found.refuses;
+        if (refused)
+            refuse(session, context, output);
+        else
+            session_audit_publish(session, context, session_scan_action(&found),
+                found.monitored ? AUDIT_MONITORED : AUDIT_INFORMED, -1);
+    }
+    session_scan_end(&run);
+    context->scanned = NULL;
+    if (!refused)
+        context->verdict = allowed;
+    return !refused && step == SESSION_SCAN_PASSED;
 }
 
 /* ---- the audit ---- */

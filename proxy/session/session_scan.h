@@ -41,9 +41,6 @@ struct session_scan_run {
     bool more_parts;
     struct session_scanned here;
 };
-/* Of a PUBLISH, either way, whose signature has been looked at. */
-struct session_publish;
-struct session_scan_message session_scan_publish(const struct session_publish *context);
 /* checks: those that scan. */
 void session_scan_begin(struct session_scan_run *run, struct session *session,
     const struct session_scan_message *message, uint64_t checks);
@@ -56,6 +53,15 @@ enum session_scan_step session_scan_next(struct session_scan_run *run, struct se
 void session_scan_end(struct session_scan_run *run);
 /* The client is somebody else from now on. */
 void session_scan_forget(struct session *session);
+
+/* Asks the checks about a PUBLISH, either way, whose signature has been looked at, and tells the audit of
+ * what lets it pass. refuse: is called, with the context's scanned and verdict, where it is not to go on.
+ * False: so it is, or it waits (session->hold). */
+struct session_publish;
+typedef void session_scan_refuse(
+    struct session *session, struct session_publish *context, struct session_output *output);
+bool session_scan_pass(struct session *session, struct session_publish *context, uint64_t checks,
+    session_scan_refuse *refuse, struct session_output *output);
 
 enum audit_action session_scan_action(const struct session_scan_found *found);
 /* What the audit is to know of it. text: where some of it is built, for as long as the event. */

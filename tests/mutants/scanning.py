@@ -18,12 +18,12 @@ KEPT = "test_scanning_quarantine.py"
 
 ROWS = [
     # ---- what becomes of it ----
-    row("scan-publish", "what is found does not go on", PUBLISH, "refused = found.refuses;", "refused = false;",
+    row("scan-publish", "what is found does not go on", SCAN, "refused = found.refuses;", "refused = false;",
         f"{MATCH}::test_what_is_found_does_not_go_on"),
     row("scan-will", "... in a will it refuses CONNECT", WILL, "refused = found.refuses;", "refused = false;",
         f"{MATCH}::test_a_will_in_which_something_is_found_refuses_connect"),
     row("scan-delivery", "... and what came to the broker otherwise is not delivered", DELIVERY,
-        "refused = found.refuses;", "refused = false;",
+        "if (reason == REASON_none && scans != 0)", "if (false)",
         f"{MATCH}::test_what_came_to_the_broker_otherwise_is_not_delivered"),
     row("scan-drop", "on_match: drop acknowledges", SCAN, "terms->on_match == YARA_MATCH_DROP         ? POLICY_PUBLISH_DROP",
         "terms->on_match == YARA_MATCH_DROP         ? POLICY_PUBLISH_REJECT",
@@ -31,7 +31,7 @@ ROWS = [
     row("scan-disconnect", "on_match: disconnect ends the sender's session", SCAN, "? POLICY_PUBLISH_DISCONNECT",
         "? POLICY_PUBLISH_REJECT", f"{MATCH}::test_disconnect_ends_the_senders_session"),
     row("scan-reason-code", "the reason code is the check's", PUBLISH,
-        "session->refusal_code = found.check->yara->reason_code;", "session->refusal_code = 0x99;",
+        "session->refusal_code = context->scanned->check->yara->reason_code;", "session->refusal_code = 0x99;",
         f"{MATCH}::test_what_is_found_does_not_go_on"),
     row("scan-monitor", "monitor mode only reports", SCAN,
         ".refuses = (refuses_match || refuses_rest) && !info->monitor,", ".refuses = (refuses_match || refuses_rest),",
@@ -48,7 +48,7 @@ ROWS = [
         "bool refuses_rest = unfinished != REASON_none && terms->on_error == YARA_ERROR_REJECT;",
         "bool refuses_rest = unfinished != REASON_none;",
         f"{ERRORS}::test_what_can_not_be_scanned_to_its_end_is_refused_or_reported"),
-    row("scan-ban", "a match counts as a denial", PUBLISH, "if (found.reason == REASON_payload_matched)",
+    row("scan-ban", "a match counts as a denial", PUBLISH, "if (context->scanned->reason == REASON_payload_matched)",
         "if (false)", f"{MIXED}::test_denials_of_a_scan_count_towards_a_ban"),
     row("scan-quarantine", "what is found for the quarantine is stored", SCAN,
         "(terms->on_match != YARA_MATCH_QUARANTINE || run->here.result.count == 0);", "true;",
