@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns the chunks of an arena. Called by the readers of files and by the policy compiler, never on the packet
- * path. */
+/* Owns the chunks of an arena. Called by the readers of files, by the policy compiler and for what a
+ * handshake says of its client, never on the packet path. */
 #include "base/arena.h"
 
 #include <assert.h>
@@ -30,9 +30,16 @@ struct arena {
 
 struct arena *arena_new(void)
 {
+    return arena_new_of(ARENA_CHUNK_MINIMUM);
+}
+
+struct arena *arena_new_of(size_t size)
+{
     struct arena *arena = memory_calloc(1, sizeof(*arena));
 
-    arena->chunk_size = ARENA_CHUNK_MINIMUM;
+    arena->chunk_size = size < ARENA_ALIGNMENT       ? ARENA_ALIGNMENT
+                        : size > ARENA_CHUNK_MAXIMUM ? ARENA_CHUNK_MAXIMUM
+                                                     : size;
     return arena;
 }
 

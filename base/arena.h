@@ -8,6 +8,8 @@
 struct arena;
 
 struct arena *arena_new(void);
+/* For what is known to need about so many bytes, once for each of many: a page is not half empty. */
+struct arena *arena_new_of(size_t size);
 void arena_free(struct arena *arena); /* NULL is fine */
 /* Zeroed memory, aligned for any type. */
 void *arena_alloc(struct arena *arena, size_t size);

@@ -34,7 +34,7 @@ static void buffer_grow(struct buffer *buffer, size_t size)
     buffer->capacity = capacity;
 }
 
-uint8_t *buffer_reserve(struct buffer *buffer, size_t size)
+uint8_t *buffer_make_room(struct buffer *buffer, size_t size)
 {
     assert(buffer->start <= buffer->end && buffer->end <= buffer->capacity);
     size_t length = buffer_length(buffer);
@@ -53,20 +53,6 @@ uint8_t *buffer_reserve(struct buffer *buffer, size_t size)
         buffer_grow(buffer, size);
     }
     return buffer->data + buffer->end;
-}
-
-void buffer_append(struct buffer *buffer, struct view v)
-{
-    if (v.length == 0)
-        return;
-    memcpy(buffer_reserve(buffer, v.length), v.data, v.length);
-    buffer->end += v.length;
-}
-
-void buffer_append_byte(struct buffer *buffer, uint8_t byte)
-{
-    *buffer_reserve(buffer, 1) = byte;
-    buffer->end++;
 }
 
 void buffer_format(struct buffer *buffer, const char *format, ...)

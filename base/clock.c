@@ -129,29 +129,53 @@ static uint64_t clock_day_of_date(uint64_t year, uint64_t month, uint64_t day)
     return era * 146097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719468;
 }
 
-int clock_parse_timestamp(struct view text, uint64_t *seconds)
+static unsigned clock_days_of_month(uint64_t year, uint64_t month)
 {
-    static const char form[] = "0000-00-00T00:00:00Z";
-    uint64_t year, month, day, hour, minute, second;
-    char back[CLOCK_SECONDS_LENGTH + 1];
+    static const uint8_t days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+    bool leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
 
-    if (text.length != CLOCK_SECONDS_LENGTH)
-        return -1;
-    for (size_t i = 0; i < CLOCK_SECONDS_LENGTH; i++)
+    return days[month - 1] + (month == 2 && leap ? 1U : 0U);
+}
+
+#define SECONDS_FORM "0000-00-00T00:00:00" /* and a fraction of a second, or none */
+
+/* The seconds at the start of text, which has as many bytes at least. */
+static bool clock_take_seconds(struct view text, uint64_t *seconds)
+{
+    static const char form[] = SECONDS_FORM;
+    uint64_t year, month, day, hour, minute, second;
+
+    for (size_t i = 0; i < sizeof(form) - 1; i++)
         if (form[i] != '0' && text.data[i] != (uint8_t)form[i])
-            return -1;
+            return false;
     if (!clock_take(text, 0, 4, &year) || !clock_take(text, 5, 2, &month) || !clock_take(text, 8, 2, &day) ||
         !clock_take(text, 11, 2, &hour) || !clock_take(text, 14, 2, &minute) ||
         !clock_take(text, 17, 2, &second))
+        return false;
+    if (year < 1970 || month < 1 || month > 12 || day < 1 || day > clock_days_of_month(year, month) ||
+        hour > 23 || minute > 59 || second > 59)
+        return false;
+    *seconds = clock_day_of_date(year, month, day) * SECONDS_A_DAY + hour * 3600 + minute * 60 + second;
+    return true;
+}
+
+int clock_parse_seconds(struct view text, uint64_t *seconds)
+{
+    if (text.length != CLOCK_SECONDS_LENGTH || text.data[CLOCK_SECONDS_LENGTH - 1] != 'Z' ||
+        !clock_take_seconds(text, seconds))
         return -1;
-    if (year < 1970 || month < 1 || month > 12 || day < 1 || day > 31 || hour > 23 || minute > 59 ||
-        second > 59)
+    return 0;
+}
+
+int clock_parse_timestamp(struct view text, uint64_t *wall_us)
+{
+    const size_t point = sizeof(SECONDS_FORM) - 1;
+    uint64_t seconds, microseconds;
+
+    if (text.length != CLOCK_TIMESTAMP_LENGTH || text.data[point] != '.' ||
+        text.data[CLOCK_TIMESTAMP_LENGTH - 1] != 'Z' || !clock_take_seconds(text, &seconds) ||
+        !clock_take(text, point + 1, 6, &microseconds))
         return -1;
-    uint64_t found = clock_day_of_date(year, month, day) * SECONDS_A_DAY + hour * 3600 + minute * 60 + second;
-    /* 31 April comes back as 1 May. */
-    clock_format_seconds(found, back);
-    if (!view_equal_string(text, back))
-        return -1;
-    *seconds = found;
+    *wall_us = seconds * MICROSECONDS_A_SECOND + microseconds;
     return 0;
 }

@@ -15,11 +15,11 @@ uint64_t clock_wall_us(void);      /* microseconds since 1970-01-01T00:00:00Z */
 #define CLOCK_TIMESTAMP_LENGTH 27 /* 2026-01-02T03:04:06.001245Z */
 /* Writes exactly CLOCK_TIMESTAMP_LENGTH characters and a NUL. Years 1970 to 9999. */
 void clock_format_timestamp(uint64_t wall_us, char out[CLOCK_TIMESTAMP_LENGTH + 1]);
-/* Reads a time as files give it, "2026-01-02T03:04:05Z" (RFC 3339 in UTC, whole seconds), years 1970 to 9999:
- * 0 and the seconds since 1970, or -1. */
-int clock_parse_timestamp(struct view text, uint64_t *seconds);
-/* The same the other way round: exactly CLOCK_SECONDS_LENGTH characters and a NUL. */
-#define CLOCK_SECONDS_LENGTH 20
+/* Reads what clock_format_timestamp() writes, and nothing else: 0 and the time, or -1. */
+int clock_parse_timestamp(struct view text, uint64_t *wall_us);
+#define CLOCK_SECONDS_LENGTH 20 /* 2026-01-02T03:04:05Z: RFC 3339 in UTC, as files give a time */
+/* The same in whole seconds since 1970. */
 void clock_format_seconds(uint64_t seconds, char out[CLOCK_SECONDS_LENGTH + 1]);
+int clock_parse_seconds(struct view text, uint64_t *seconds);
 
 #endif

@@ -290,8 +290,7 @@ static void print_clean(struct view text, FILE *out)
     while (text.length > 0) {
         size_t length;
         uint32_t character = character_decode(text, &length);
-        bool hidden = character_is_control(character) || character_is_separator(character) ||
-                      character_is_reordering(character) || character_is_invisible(character);
+        bool hidden = character_is_deceptive(character);
         if (character == '\t')
             fputc(' ', out);
         else if (length == 0 || hidden)

@@ -4,7 +4,8 @@
 
 #include <assert.h>
 
-#include "base/utf8.h"
+#include "base/character.h"
+#include "base/number.h"
 
 #define JSON_DEPTH_MAXIMUM 16
 
@@ -13,75 +14,6 @@ static const char json_hex_digits[] = "0123456789abcdef";
 void json_write_begin(struct json *json, struct buffer *out)
 {
     *json = (struct json){.out = out};
-}
-
-static void json_break_line(struct json *json)
-{
-    buffer_append_byte(json->out, '\n');
-    for (uint8_t i = 0; i < json->depth; i++)
-        buffer_append(json->out, VIEW("  "));
-}
-
-/* The comma and the key before a member, an element or the top value. */
-static void json_prefix(struct json *json, const char *key)
-{
-    uint32_t bit = UINT32_C(1) << json->depth;
-
-    /* Members have keys, elements have none, and a text has one top value. */
-    assert(((json->objects & bit) != 0) == (key != NULL));
-    assert(json->depth > 0 || (json->comma & bit) == 0);
-    if ((json->comma & bit) != 0)
-        buffer_append_byte(json->out, ',');
-    json->comma |= bit;
-    if (json->indented && json->depth > 0)
-        json_break_line(json);
-    if (key == NULL)
-        return;
-    buffer_append_byte(json->out, '"');
-    json_write_escape(json->out, view_of_string(key));
-    buffer_append(json->out, json->indented ? VIEW("\": ") : VIEW("\":"));
-}
-
-static void json_open(struct json *json, const char *key, uint8_t bracket, bool object)
-{
-    assert(json->depth < JSON_DEPTH_MAXIMUM);
-    json_prefix(json, key);
-    json->depth++;
-    uint32_t bit = UINT32_C(1) << json->depth;
-    json->comma &= ~bit;
-    json->objects = object ? json->objects | bit : json->objects & ~bit;
-    buffer_append_byte(json->out, bracket);
-}
-
-static void json_close(struct json *json, uint8_t bracket, bool object)
-{
-    assert(json->depth > 0);
-    assert(((json->objects >> json->depth & 1) != 0) == object);
-    bool empty = (json->comma >> json->depth & 1) == 0;
-    json->depth--;
-    if (json->indented && !empty)
-        json_break_line(json);
-    buffer_append_byte(json->out, bracket);
-}
-
-void json_write_object_begin(struct json *json, const char *key)
-{
-    json_open(json, key, '{', true);
-}
-
-void json_write_object_end(struct json *json)
-{
-    json_close(json, '}', true);
-}
-
-void json_write_array_begin(struct json *json, const char *key)
-{
-    json_open(json, key, '[', false);
-}
-
-void json_write_array_end(struct json *json)
-{
-    json_close(json, ']', false);
 }
 
 /* \u and four digits. */
@@ -128,8 +60,8 @@ static bool json_plain_word(uint64_t word)
     return (((word + ONES) | word | below) & HIGH_BITS) == 0;
 }
 
-/* How many bytes from the start need no escape. */
-static size_t json_plain_length(struct view v)
+/* Copies the bytes from the start that need no escape; returns how many. */
+static size_t json_copy_plain(uint8_t *to, struct view v)
 {
     uint64_t word;
     size_t i = 0;
@@ -138,72 +70,157 @@ static size_t json_plain_length(struct view v)
         memcpy(&word, v.data + i, sizeof(word));
         if (!json_plain_word(word))
             break;
+        memcpy(to + i, &word, sizeof(word));
     }
-    while (i < v.length && json_plain_ascii(v.data[i]))
-        i++;
+    if (v.length - i >= 4 && v.length - i < sizeof(word)) { /* two halves that overlap */
+        uint32_t first, last;
+        memcpy(&first, v.data + i, sizeof(first));
+        memcpy(&last, v.data + v.length - sizeof(last), sizeof(last));
+        if (json_plain_word((uint64_t)last << 32 | first)) {
+            memcpy(to + i, &first, sizeof(first));
+            memcpy(to + v.length - sizeof(last), &last, sizeof(last));
+            return v.length;
+        }
+    }
+    for (; i < v.length && json_plain_ascii(v.data[i]); i++)
+        to[i] = v.data[i];
     return i;
 }
 
-/* One character that is not plain ASCII, at the start of v; returns its length. C1 controls are escaped like
- * C0: a terminal may obey them, and line separators because some readers end a line there. */
-static size_t json_escape_character(struct buffer *out, struct view v)
+static void json_escape_ascii(struct buffer *out, uint8_t byte)
 {
-    uint8_t byte = v.data[0];
+    const uint8_t letter = json_short_escape(byte);
 
-    if (byte < 0x80) {
-        uint8_t letter = json_short_escape(byte);
-        if (letter == 0) {
-            json_append_unit(out, byte);
-            return 1;
-        }
-        buffer_append_byte(out, '\\');
-        buffer_append_byte(out, letter);
-        return 1;
+    if (letter == 0) {
+        json_append_unit(out, byte);
+        return;
     }
-    size_t length = utf8_sequence_length(v);
+    buffer_append_byte(out, '\\');
+    buffer_append_byte(out, letter);
+}
+
+/* What is beyond ASCII, at the start of v: as many letters as stay what they are, or one that does not.
+ * Returns their length. C1 controls are escaped like C0: a terminal may obey them; line separators because
+ * some readers end a line there; and what hides or reorders, so that a line is what it looks like. */
+static size_t json_write_letters(struct buffer *out, struct view v)
+{
+    size_t plain = 0, length = 0;
+    uint32_t character = 0;
+
+    while (plain < v.length && v.data[plain] >= 0x80) {
+        character = character_decode(view_skip(v, plain), &length);
+        if (length == 0 || character_is_deceptive(character))
+            break;
+        plain += length;
+    }
+    if (plain > 0) {
+        buffer_append(out, view_of(v.data, plain));
+        return plain;
+    }
     if (length == 0) {
         json_append_unit(out, 0xFFFD);
         return 1;
     }
-    if (length == 2 && byte == 0xC2 && v.data[1] < 0xA0)
-        json_append_unit(out, v.data[1]);
-    else if (length == 3 && byte == 0xE2 && v.data[1] == 0x80 && (v.data[2] == 0xA8 || v.data[2] == 0xA9))
-        json_append_unit(out, 0x2000 | (v.data[2] & 0x3Fu));
-    else
-        buffer_append(out, view_of(v.data, length));
+    if (character >= 0x10000) /* a surrogate pair: RFC 8259, section 7 */
+        json_append_unit(out, 0xD7C0 + (character >> 10));
+    json_append_unit(out, character >= 0x10000 ? 0xDC00 | (character & 0x3FF) : character);
     return length;
+}
+
+/* What is not plain ASCII, at the start of v; returns how much of it is written. */
+static size_t json_escape_character(struct buffer *out, struct view v)
+{
+    if (v.data[0] >= 0x80)
+        return json_write_letters(out, v);
+    json_escape_ascii(out, v.data[0]);
+    return 1;
 }
 
 void json_write_escape(struct buffer *out, struct view value)
 {
-    size_t i = 0;
-
-    while (i < value.length) {
-        size_t plain = json_plain_length(view_skip(value, i));
-        buffer_append(out, view_of(value.data + i, plain));
-        i += plain;
-        while (i < value.length && !json_plain_ascii(value.data[i]))
-            i += json_escape_character(out, view_skip(value, i));
+    while (value.length > 0) {
+        size_t plain = json_copy_plain(buffer_reserve(out, value.length), value);
+        out->end += plain;
+        value = view_skip(value, plain);
+        while (value.length > 0 && !json_plain_ascii(value.data[0]))
+            value = view_skip(value, json_escape_character(out, value));
     }
 }
 
-void json_write_string(struct json *json, const char *key, struct view value)
+static void json_break_line(struct json *json)
 {
-    json_prefix(json, key);
-    buffer_append_byte(json->out, '"');
-    json_write_escape(json->out, value);
-    buffer_append_byte(json->out, '"');
+    buffer_append_byte(json->out, '\n');
+    for (uint8_t i = 0; i < json->depth; i++)
+        buffer_append(json->out, VIEW("  "));
 }
 
-/* True if v, which is no well-formed character, is the start of one: somebody cut the text here before us. */
-static bool json_is_cut_character(struct view v)
+void json_append_quoted(struct buffer *out, struct view value)
 {
-    size_t length = v.data[0] >= 0xF0 ? 4 : v.data[0] >= 0xE0 ? 3 : v.data[0] >= 0xC0 ? 2 : 1;
+    uint8_t *room = buffer_reserve(out, value.length + 2);
 
-    return utf8_sequence_length(v) == 0 && length > v.length;
+    room[0] = '"';
+    size_t plain = json_copy_plain(room + 1, value);
+    out->end += 1 + plain;
+    if (plain < value.length) {
+        json_write_escape(out, view_skip(value, plain));
+        buffer_append_byte(out, '"');
+        return;
+    }
+    room[1 + plain] = '"';
+    out->end++;
 }
 
-/* The largest length up to limit that does not cut a well-formed character in two. */
+void json_write_prefix(struct json *json, const char *key)
+{
+    uint32_t bit = UINT32_C(1) << json->depth;
+
+    /* Members have keys, elements have none, and a text has one top value. */
+    assert(((json->objects & bit) != 0) == (key != NULL));
+    assert(json->depth > 0 || (json->comma & bit) == 0);
+    if ((json->comma & bit) != 0)
+        buffer_append_byte(json->out, ',');
+    json->comma |= bit;
+    if (json->indented && json->depth > 0)
+        json_break_line(json);
+    if (key == NULL)
+        return;
+    json_append_quoted(json->out, view_of_string(key));
+    buffer_append(json->out, json->indented ? VIEW(": ") : VIEW(":"));
+}
+
+void json_open(struct json *json, uint8_t bracket)
+{
+    assert(json->depth < JSON_DEPTH_MAXIMUM);
+    json->depth++;
+    uint32_t bit = UINT32_C(1) << json->depth;
+    json->comma &= ~bit;
+    json->objects = bracket == '{' ? json->objects | bit : json->objects & ~bit;
+    buffer_append_byte(json->out, bracket);
+}
+
+static void json_close(struct json *json, uint8_t bracket, bool object)
+{
+    assert(json->depth > 0);
+    assert(((json->objects >> json->depth & 1) != 0) == object);
+    bool empty = (json->comma >> json->depth & 1) == 0;
+    json->depth--;
+    if (json->indented && !empty)
+        json_break_line(json);
+    buffer_append_byte(json->out, bracket);
+}
+
+void json_write_object_end(struct json *json)
+{
+    json_close(json, '}', true);
+}
+
+void json_write_array_end(struct json *json)
+{
+    json_close(json, ']', false);
+}
+
+/* The largest length up to limit that does not cut a well-formed character in two. At least three more bytes
+ * follow the limit: enough to see a whole character that starts before it. */
 static size_t json_cut_length(struct view value, size_t limit)
 {
     for (size_t back = 1; back <= 3 && back <= limit; back++) {
@@ -212,39 +229,38 @@ static size_t json_cut_length(struct view value, size_t limit)
             continue;
         /* The last character that starts before the limit: it stays if it also ends before it, or is broken
          * anyway. */
-        struct view last = view_skip(value, start);
-        return utf8_sequence_length(last) > back || json_is_cut_character(last) ? start : limit;
+        return utf8_sequence_length(view_skip(value, start)) > back ? start : limit;
     }
     return limit;
 }
 
 void json_write_escape_capped(struct buffer *out, struct view value, size_t limit)
 {
+    const struct view mark = VIEW("\xE2\x80\xA6"); /* U+2026 */
     bool cut = value.length > limit;
 
-    json_write_escape(out, cut ? view_of(value.data, json_cut_length(value, limit)) : value);
+    assert(!cut || limit >= mark.length);
+    json_write_escape(out, cut ? view_of(value.data, json_cut_length(value, limit - mark.length)) : value);
     if (cut)
-        buffer_append(out, VIEW("\xE2\x80\xA6")); /* U+2026 */
+        buffer_append(out, mark);
 }
 
-void json_write_string_capped(struct json *json, const char *key, struct view value, size_t limit)
+void json_append_quoted_capped(struct buffer *out, struct view value, size_t limit)
 {
-    json_prefix(json, key);
-    buffer_append_byte(json->out, '"');
-    json_write_escape_capped(json->out, value, limit);
-    buffer_append_byte(json->out, '"');
+    if (value.length <= limit) {
+        json_append_quoted(out, value);
+        return;
+    }
+    buffer_append_byte(out, '"');
+    json_write_escape_capped(out, value, limit);
+    buffer_append_byte(out, '"');
 }
 
-void json_write_unsigned(struct json *json, const char *key, uint64_t value)
+void json_append_unsigned(struct buffer *out, uint64_t value)
 {
-    uint8_t digits[20]; /* of 2^64 - 1 */
-    size_t start = sizeof(digits);
+    char *room = (char *)buffer_reserve(out, NUMBER_DECIMAL_MAX);
 
-    json_prefix(json, key);
-    do
-        digits[--start] = (uint8_t)('0' + value % 10);
-    while ((value /= 10) != 0);
-    buffer_append(json->out, view_of(digits + start, sizeof(digits) - start));
+    out->end += (size_t)(number_put_decimal(room, value) - room);
 }
 
 void json_write_number(struct json *json, const char *key, int64_t value)
@@ -253,32 +269,26 @@ void json_write_number(struct json *json, const char *key, int64_t value)
         json_write_unsigned(json, key, (uint64_t)value);
         return;
     }
-    json_prefix(json, key);
+    json_write_prefix(json, key);
     buffer_format(json->out, "%lld", (long long)value);
-}
-
-void json_write_boolean(struct json *json, const char *key, bool value)
-{
-    json_prefix(json, key);
-    buffer_append(json->out, value ? VIEW("true") : VIEW("false"));
 }
 
 void json_write_null(struct json *json, const char *key)
 {
-    json_prefix(json, key);
+    json_write_prefix(json, key);
     buffer_append(json->out, VIEW("null"));
 }
 
-void json_write_hex(struct json *json, const char *key, struct view bytes)
+void json_append_hex(struct buffer *out, struct view bytes)
 {
-    json_prefix(json, key);
     assert(bytes.length <= (SIZE_MAX - 2) / 2);
-    uint8_t *out = buffer_reserve(json->out, 2 * bytes.length + 2);
-    *out++ = '"';
+    uint8_t *room = buffer_reserve(out, 2 * bytes.length + 2);
+
+    *room++ = '"';
     for (size_t i = 0; i < bytes.length; i++) {
-        *out++ = (uint8_t)json_hex_digits[bytes.data[i] >> 4];
-        *out++ = (uint8_t)json_hex_digits[bytes.data[i] & 0xF];
+        *room++ = (uint8_t)json_hex_digits[bytes.data[i] >> 4];
+        *room++ = (uint8_t)json_hex_digits[bytes.data[i] & 0xF];
     }
-    *out = '"';
-    json->out->end += 2 * bytes.length + 2;
+    *room = '"';
+    out->end += 2 * bytes.length + 2;
 }

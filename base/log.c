@@ -9,9 +9,9 @@
 #include <stdatomic.h>
 #include <unistd.h>
 
+#include "base/character.h"
 #include "base/clock.h"
 #include "base/json.h"
-#include "base/utf8.h"
 
 /* A value can be a topic of 64 KiB; a line that long is of no use and is torn by pipes. */
 #define LOG_VALUE_MAXIMUM 1024
@@ -82,19 +82,14 @@ static bool log_limit_pass(struct log_limit *limit, uint64_t *suppressed)
     return true;
 }
 
-/* Length of what may stand in a line as it is: 0 for control characters (C0, DEL, C1, the line and paragraph
- * separators) and for what is not UTF-8. */
+/* Length of what may stand in a line as it is: 0 for what a terminal would obey, hide or reorder, and for
+ * what is not UTF-8. */
 static size_t log_printable_length(struct view v)
 {
-    size_t length = utf8_sequence_length(v);
+    size_t length;
+    uint32_t character = character_decode(v, &length);
 
-    if (length == 1)
-        return v.data[0] < 0x20 || v.data[0] == 0x7F ? 0 : 1;
-    if (length == 2 && v.data[0] == 0xC2 && v.data[1] < 0xA0)
-        return 0;
-    if (length == 3 && v.data[0] == 0xE2 && v.data[1] == 0x80 && (v.data[2] == 0xA8 || v.data[2] == 0xA9))
-        return 0;
-    return length;
+    return length == 0 || character_is_deceptive(character) ? 0 : length;
 }
 
 /* A value can stand without quotes when no reader could take it for something else. */

@@ -140,3 +140,26 @@ int number_parse_share_ppm(struct view text, uint32_t *out)
     *out = ppm;
     return 0;
 }
+
+/* ---- writing ---- */
+
+char *number_put_decimal(char *out, uint64_t value)
+{
+    char digits[NUMBER_DECIMAL_MAX];
+    size_t start = sizeof(digits);
+
+    do
+        digits[--start] = (char)('0' + value % 10);
+    while ((value /= 10) != 0);
+    memcpy(out, digits + start, sizeof(digits) - start);
+    return out + sizeof(digits) - start;
+}
+
+char *number_put_hex64(char *out, uint64_t value)
+{
+    static const char hex[] = "0123456789abcdef";
+
+    for (int shift = 60; shift >= 0; shift -= 4)
+        *out++ = hex[value >> shift & 0xF];
+    return out;
+}

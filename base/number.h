@@ -18,4 +18,10 @@ int number_parse_duration_ns(struct view text, uint64_t *out);
 /* Parts per million: "1%", "0.5%", "100%"; up to four decimals, 0% to 100%. */
 int number_parse_share_ppm(struct view text, uint32_t *out);
 
+/* Writers, for where printf() would be what costs: decimal digits, and sixteen of lower-case hexadecimal.
+ * They return the end of what they wrote and put no NUL. */
+#define NUMBER_DECIMAL_MAX 20 /* digits of 2^64 - 1 */
+char *number_put_decimal(char *out, uint64_t value);
+char *number_put_hex64(char *out, uint64_t value);
+
 #endif

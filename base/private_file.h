@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Files with secrets: read only if nobody else on the machine can have read or changed them. */
+/* Files with secrets: read only if nobody else on the machine can have read or changed them, but for whom
+ * root gave them to. */
 #ifndef MQWARD_BASE_PRIVATE_FILE_H
 #define MQWARD_BASE_PRIVATE_FILE_H
 
@@ -19,5 +20,13 @@ struct private_file_error {
  * leads to is judged. Returns the length, or -1 and *error; more than size bytes are an error. The bytes are
  * read to out and nowhere else. */
 ssize_t private_file_read(const char *path, void *out, size_t size, struct private_file_error *error);
+/* The same; but a group may read a file of root's if it is one of this process's groups. That is how
+ * orchestrators hand out secrets to who is not root (Kubernetes: root:fsGroup, mode 0440). */
+ssize_t private_file_read_from_root(
+    const char *path, void *out, size_t size, struct private_file_error *error);
+/* Makes a file that only this process's user may read and write. It and its name are on the disk when this
+ * returns. 0, or -1 (errno; EEXIST: there is something of that name, and it was not touched); then there is
+ * no file. */
+int private_file_make(const char *path, const void *bytes, size_t size);
 
 #endif

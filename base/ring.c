@@ -427,23 +427,17 @@ uint64_t ring_used(const struct ring *ring)
     return used > ring->capacity ? ring->capacity : used;
 }
 
+uint64_t ring_head(const struct ring *ring)
+{
+    return atomic_load_explicit(&ring->head, memory_order_acquire);
+}
+
+uint64_t ring_tail(const struct ring *ring)
+{
+    return atomic_load_explicit(&ring->tail, memory_order_acquire);
+}
+
 uint64_t ring_next_serial(const struct ring *ring)
 {
     return atomic_load_explicit(&ring->next_serial, memory_order_relaxed);
-}
-
-/* Each side writes (its event, the flag) and then reads the other's. Plain release and acquire would let both
- * read the old value and the wake-up be lost; a read-modify-write of the flag on both sides puts one of them
- * first. */
-bool ring_consumer_sleeping(const struct ring *ring)
-{
-    /* Adding no bit changes nothing, so the promise of const is kept. */
-    struct ring *shared = (struct ring *)ring;
-
-    return atomic_fetch_or_explicit(&shared->sleeping, 0, memory_order_acq_rel) != 0;
-}
-
-void ring_set_consumer_sleeping(struct ring *ring, bool sleeping)
-{
-    atomic_exchange_explicit(&ring->sleeping, sleeping ? 1 : 0, memory_order_acq_rel);
 }

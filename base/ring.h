@@ -60,12 +60,10 @@ uint64_t ring_discard(struct ring *ring);
 
 size_t ring_capacity(const struct ring *ring);
 uint64_t ring_used(const struct ring *ring); /* bytes waiting */
+/* Where the next record goes, and the first that waits: bytes since the ring was created. */
+uint64_t ring_head(const struct ring *ring);
+uint64_t ring_tail(const struct ring *ring);
 /* The serial that the next pushed record will have. */
 uint64_t ring_next_serial(const struct ring *ring);
-
-/* Waking the consumer: it sets the flag before it sleeps (and looks into the ring once more), the producer
- * tests it after pushes, at the end of its loop's turn. */
-bool ring_consumer_sleeping(const struct ring *ring);
-void ring_set_consumer_sleeping(struct ring *ring, bool sleeping);
 
 #endif

@@ -70,9 +70,6 @@ struct ring {
     _Atomic uint64_t tail; /* written by the consumer only */
     uint64_t peeked;       /* the end of the record that ring_peek() showed */
     unsigned tail_mark;
-
-    uint8_t sleeping_line[RING_CACHE_LINE];
-    _Atomic unsigned sleeping; /* 0 or 1 */
 };
 
 bool ring_capacity_valid(uint64_t capacity);

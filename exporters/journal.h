@@ -17,12 +17,22 @@ struct journal_reader;
 #define JOURNAL_NAME_MAX 64
 #define JOURNAL_QUOTA_MIN ((uint64_t)1024 * 1024)
 
+/* What the chain knows of the journal, whose files anybody may have put there. */
+struct journal_chain {
+    uint64_t epoch;     /* of the last line that it knows */
+    uint64_t sealed_us; /* its event.created */
+    /* True if a line beyond that one holds. NULL: there is no chain yet, and every line is believed. */
+    bool (*holds)(const void *argument, struct view line);
+    const void *argument;
+};
+
 struct journal_settings {
     const char *directory;
     enum exporter_fsync fsync;
     uint64_t segment_bytes;
     uint64_t quota_bytes;
     uint64_t retention_ms;
+    struct journal_chain chain; /* for journal_open() */
 };
 
 /* A place between two lines: offset bytes into the segment that epoch and first sequence name. */
@@ -38,10 +48,11 @@ struct journal_position {
 
 int journal_position_compare(struct journal_position a, struct journal_position b);
 
-/* What opening found torn and cut. */
+/* What opening found torn and cut, or of a time to come. */
 struct journal_repair {
     char name[JOURNAL_NAME_MAX]; /* of the segment; the cut bytes are in <name>.torn */
     uint64_t bytes;
+    bool aside; /* all of it is in <name>.damaged-<time> */
 };
 
 /* Locks the directory, lists the segments, repairs torn tails, draws a new epoch. NULL and a sentence in
@@ -55,20 +66,36 @@ uint64_t journal_next_sequence(const struct journal *journal);
 /* The time to seal the next lines with: the wall clock's, but never before an earlier line of this epoch, and
  * a later millisecond than every line of an earlier epoch, so that <milliseconds>-<sequence> only grows. */
 uint64_t journal_seal_time(struct journal *journal);
+/* The time of the last line that was sealed, or of the last one of earlier epochs; 0: there is none. */
+uint64_t journal_sealed_us(const struct journal *journal);
 /* The repairs of journal_open(). */
 const struct journal_repair *journal_repairs(const struct journal *journal, size_t *count);
 /* Bytes of all segments. */
 uint64_t journal_bytes(const struct journal *journal);
 
-/* Appends lines; ends[i] is the offset in lines behind the newline of line i. With EXPORTER_FSYNC_ALWAYS they
- * are on disk when this returns. Returns how many lines are in the journal for good, from the first on; fewer
- * than count with errno set: EDQUOT (the quota is full of what a sink has not confirmed), ENOSPC, EIO, ...
- * The rest left no trace and may be tried again. */
+/* Appends lines; ends[i] is the offset in lines behind the newline of line i. A segment never becomes larger
+ * than its settings say, unless one line alone is. With EXPORTER_FSYNC_ALWAYS they are on disk when this
+ * returns. Returns how many lines are in the journal for good, from the first on; fewer than count with errno
+ * set: EDQUOT (the quota is full of what a sink has not confirmed), ENOSPC, EIO, ... The rest left no trace
+ * and may be tried again. */
 size_t journal_append(struct journal *journal, struct view lines, const size_t *ends, size_t count);
 /* Everything appended is on disk (nothing to do with EXPORTER_FSYNC_NEVER). 0 or -1 (errno). */
 int journal_sync(struct journal *journal);
+/* How often the disk did not take what was written. */
+uint64_t journal_sync_failures(const struct journal *journal);
+/* What befell the files, for the trail. */
+struct journal_incidents {
+    uint64_t written_again; /* lines that the disk took at the second attempt */
+    uint64_t displaced;  /* segments that were deleted, moved, cut or appended to while they were written */
+    bool directory_made; /* the directory was deleted, and made anew */
+};
+/* What there was since the last call; false: nothing. */
+bool journal_take_incidents(struct journal *journal, struct journal_incidents *incidents);
 /* What all sinks have confirmed: segments that end at or before it may be deleted. */
 void journal_set_floor(struct journal *journal, struct journal_position floor);
+/* True if the oldest segment can't be deleted before sinks confirm it: what was refused with EDQUOT would be
+ * refused again. */
+bool journal_waits_for_sinks(const struct journal *journal);
 /* Deletes confirmed segments that are older than the retention. */
 void journal_retain(struct journal *journal);
 
@@ -99,6 +126,8 @@ struct journal_position journal_reader_position(const struct journal_reader *rea
 bool journal_position_holds(struct journal *journal, struct journal_position position);
 /* The end of what is in the journal now. */
 struct journal_position journal_end(const struct journal *journal);
+/* Bytes of lines behind position. Its cost grows with the number of segments behind it. */
+uint64_t journal_behind(const struct journal *journal, struct journal_position position);
 
 /* ---- between the journal_*.c ---- */
 
@@ -114,8 +143,11 @@ const struct journal_segment *journal_segments(const struct journal *journal, si
 const struct journal_segment *journal_find(const struct journal *journal, uint64_t epoch, uint64_t first);
 int journal_open_segment(const struct journal *journal, const struct journal_segment *segment, int flags);
 void journal_segment_name(const struct journal_segment *segment, char name[JOURNAL_NAME_MAX]);
-/* True if descriptor is still the file that the segment's name leads to, with all of its lines in it. */
-bool journal_segment_in_place(int directory, int descriptor, const struct journal_segment *segment);
+/* True if descriptor is still the file that the segment's name leads to. */
+bool journal_segment_is_named(int directory, int descriptor, const struct journal_segment *segment);
+/* And has all of its lines in it, and behind them at most overhang bytes. */
+bool journal_segment_in_place(
+    int directory, int descriptor, const struct journal_segment *segment, uint64_t overhang);
 /* False if it is not a segment's name. */
 bool journal_segment_parse(const char *name, struct journal_segment *segment);
 /* Cuts what is no whole line of ours from the end of a segment's file into <name>.torn; sets segment->bytes,

@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "base/memory.h"
-#include "exporters/journal.h"
+#include "exporters/journal_private.h"
 
 #define READER_MAGIC 0x72656164U
 #define READER_CHUNK ((size_t)64 * 1024)
@@ -87,7 +87,7 @@ static enum journal_read reader_locate(struct journal_reader *reader, const stru
             continue;
         }
         if (reader->descriptor == -1)
-            reader->descriptor = journal_open_segment(reader->journal, segment, O_RDONLY);
+            reader->descriptor = journal_open_to_read(reader->journal, segment);
         *out = segment;
         return reader->descriptor == -1 ? JOURNAL_FAILED : JOURNAL_LINE;
     }
@@ -113,7 +113,7 @@ static enum journal_read reader_fill(struct journal_reader *reader)
     uint64_t left = segment->bytes - from;
     size_t size = left < READER_CHUNK ? (size_t)left : READER_CHUNK;
     uint8_t *room = buffer_reserve(&reader->buffer, size);
-    ssize_t count = pread(reader->descriptor, room, size, (off_t)from);
+    ssize_t count = journal_read(reader->journal, segment, reader->descriptor, room, size, from);
     if (count > 0) {
         reader->buffer.end += (size_t)count;
         return JOURNAL_LINE;
@@ -123,6 +123,10 @@ static enum journal_read reader_fill(struct journal_reader *reader)
             (struct journal_position){reader->position.epoch, reader->position.first, segment->bytes});
         return JOURNAL_DAMAGED;
     }
+    /* The next try opens the file anew: whoever moves it away gets us over it. */
+    int saved = errno;
+    journal_reader_seek(reader, reader->position);
+    errno = saved;
     return JOURNAL_FAILED;
 }
 
@@ -176,7 +180,7 @@ bool journal_position_holds(struct journal *journal, struct journal_position pos
         return true;
     if (position.offset > segment->bytes)
         return false;
-    int descriptor = journal_open_segment(journal, segment, O_RDONLY);
+    int descriptor = journal_open_to_read(journal, segment);
     if (descriptor == -1)
         return false;
     ssize_t count = pread(descriptor, &before, 1, (off_t)(position.offset - 1));

@@ -19,6 +19,24 @@ int journal_position_compare(struct journal_position a, struct journal_position 
     return a.offset < b.offset ? -1 : a.offset > b.offset;
 }
 
+uint64_t journal_behind(const struct journal *journal, struct journal_position position)
+{
+    size_t count;
+    const struct journal_segment *segments = journal_segments(journal, &count);
+    uint64_t bytes = 0;
+
+    while (count > 0) {
+        const struct journal_segment *segment = &segments[--count];
+        const struct journal_position start = {segment->epoch, segment->first, 0};
+        if (journal_position_compare(start, position) <= 0) {
+            bool same = segment->epoch == position.epoch && segment->first == position.first;
+            return bytes + (same && segment->bytes > position.offset ? segment->bytes - position.offset : 0);
+        }
+        bytes += segment->bytes;
+    }
+    return bytes;
+}
+
 void journal_segment_name(const struct journal_segment *segment, char name[JOURNAL_NAME_MAX])
 {
     snprintf(name, JOURNAL_NAME_MAX, "journal-%016" PRIx64 "-%020" PRIu64 ".ndjson", segment->epoch,
@@ -43,7 +61,7 @@ bool journal_segment_parse(const char *name, struct journal_segment *segment)
 }
 
 /* When the file system does not say, nothing is concluded: the write itself will tell. */
-bool journal_segment_in_place(int directory, int descriptor, const struct journal_segment *segment)
+bool journal_segment_is_named(int directory, int descriptor, const struct journal_segment *segment)
 {
     char name[JOURNAL_NAME_MAX];
     struct stat own, named;
@@ -53,6 +71,17 @@ bool journal_segment_in_place(int directory, int descriptor, const struct journa
         return true;
     if (fstatat(directory, name, &named, AT_SYMLINK_NOFOLLOW) == -1)
         return errno != ENOENT;
-    return own.st_dev == named.st_dev && own.st_ino == named.st_ino &&
-           (uint64_t)own.st_size >= segment->bytes;
+    return own.st_dev == named.st_dev && own.st_ino == named.st_ino;
+}
+
+bool journal_segment_in_place(
+    int directory, int descriptor, const struct journal_segment *segment, uint64_t overhang)
+{
+    struct stat own;
+
+    if (!journal_segment_is_named(directory, descriptor, segment))
+        return false;
+    if (fstat(descriptor, &own) == -1)
+        return true;
+    return (uint64_t)own.st_size >= segment->bytes && (uint64_t)own.st_size <= segment->bytes + overhang;
 }

@@ -10,56 +10,16 @@
 #include <assert.h>
 #include <inttypes.h>
 #include <netinet/in.h>
-#include <stdio.h>
 
 #include "base/buffer.h"
+#include "base/number.h"
+#include "exporters/chain.h"
+#include "exporters/record_shadow.h"
+#include "exporters/record_style.h"
 #include "exporters/record_write.h"
 #include "exporters/record_yara.h"
 
-/* ---- what differs by action ---- */
-
-/* EITHER: the topic if there is one, else the address. */
-enum record_shape { SHAPE_TOPIC, SHAPE_ADDRESS, SHAPE_EITHER, SHAPE_DETAIL };
-
-/* message: "<phrase>: <who> -> <topic>", "<phrase>: <who> from <address>", "<phrase>: <detail>". */
-struct record_style {
-    const char *phrase;
-    enum record_shape shape;
-    const char *outcome;
-};
-
-static const struct record_style record_styles[AUDIT_ACTION_COUNT] = {
-    [AUDIT_connect_accepted] = {"CONNECT accepted", SHAPE_ADDRESS, "success"},
-    [AUDIT_reauthenticated] = {"AUTH accepted", SHAPE_ADDRESS, "success"},
-    [AUDIT_connect_refused] = {"CONNECT refused", SHAPE_ADDRESS, "failure"},
-    [AUDIT_disconnect] = {"connection ended", SHAPE_ADDRESS, "unknown"},
-    [AUDIT_publish_allowed] = {"PUBLISH allowed", SHAPE_TOPIC, "success"},
-    [AUDIT_publish_denied] = {"PUBLISH denied", SHAPE_TOPIC, "failure"},
-    [AUDIT_subscribe_granted] = {"SUBSCRIBE granted", SHAPE_TOPIC, "success"},
-    [AUDIT_subscribe_denied] = {"SUBSCRIBE denied", SHAPE_TOPIC, "failure"},
-    [AUDIT_subscription_withdrawn] = {"subscription withdrawn", SHAPE_TOPIC, "failure"},
-    [AUDIT_delivery_filtered] = {"delivery filtered", SHAPE_TOPIC, "failure"},
-    [AUDIT_signature_rejected] = {"signature rejected", SHAPE_TOPIC, "failure"},
-    [AUDIT_payload_matched] = {"payload matched", SHAPE_TOPIC, "failure"},
-    [AUDIT_scan_failed] = {"scan failed", SHAPE_TOPIC, "failure"},
-    [AUDIT_will_denied] = {"will denied", SHAPE_TOPIC, "failure"},
-    [AUDIT_protocol_error] = {"protocol error", SHAPE_ADDRESS, "failure"},
-    [AUDIT_tls_handshake_failed] = {"TLS handshake failed", SHAPE_ADDRESS, "failure"},
-    [AUDIT_rate_limited] = {"rate limited", SHAPE_EITHER, "failure"},
-    [AUDIT_client_banned] = {"client banned", SHAPE_ADDRESS, "success"},
-    [AUDIT_client_unbanned] = {"client unbanned", SHAPE_ADDRESS, "success"},
-    [AUDIT_proxy_started] = {"mqward started", SHAPE_DETAIL, "success"},
-    [AUDIT_proxy_stopping] = {"mqward is stopping", SHAPE_DETAIL, "success"},
-    [AUDIT_policy_loaded] = {"policy loaded", SHAPE_DETAIL, "success"},
-    [AUDIT_policy_rejected] = {"policy rejected", SHAPE_DETAIL, "failure"},
-    [AUDIT_sink_down] = {"audit sink down", SHAPE_DETAIL, "failure"},
-    [AUDIT_sink_up] = {"audit sink up", SHAPE_DETAIL, "success"},
-    [AUDIT_audit_gap] = {"audit events lost", SHAPE_DETAIL, "failure"},
-    [AUDIT_audit_recovered] = {"audit events recovered", SHAPE_DETAIL, "success"},
-    [AUDIT_key_expiring] = {"signature key expires soon", SHAPE_DETAIL, "unknown"},
-    [AUDIT_replay_degraded] = {"shared replay store away", SHAPE_DETAIL, "failure"},
-    [AUDIT_replay_restored] = {"shared replay store back", SHAPE_DETAIL, "success"},
-};
+/* ---- what went on ---- */
 
 /* Denials for want of an allow: they are the default deny's, other reasons without a rule are nobody's. */
 static bool record_is_default_deny(const struct audit_event *event)
@@ -69,28 +29,14 @@ static bool record_is_default_deny(const struct audit_event *event)
                event->reason == REASON_feature_not_granted || event->reason == REASON_not_privileged);
 }
 
-/* In monitor mode, and where a check on payloads only alerts, nothing was denied: SIEMs must not count it. */
+/* In monitor mode, and where a failed scan only alerts, nothing was denied: SIEMs must not count it. */
 static bool record_went_on(const struct audit_event *event)
 {
-    bool scan = event->action == AUDIT_payload_matched || event->action == AUDIT_scan_failed;
-
-    return event->disposition == AUDIT_MONITORED || (scan && event->disposition == AUDIT_INFORMED);
+    return event->disposition == AUDIT_MONITORED ||
+           (event->action == AUDIT_scan_failed && event->disposition == AUDIT_INFORMED);
 }
 
 /* ---- small writers ---- */
-
-/* "a,b,c" as an array. What went on was not denied but allowed. */
-static void record_list(struct json *json, const char *key, const char *list, bool went_on)
-{
-    json_write_array_begin(json, key);
-    while (*list != '\0') {
-        size_t length = strcspn(list, ",");
-        struct view item = view_of(list, length);
-        json_write_string(json, NULL, went_on && view_equal_string(item, "denied") ? VIEW("allowed") : item);
-        list += length + (list[length] == ',' ? 1 : 0);
-    }
-    json_write_array_end(json);
-}
 
 /* Indexes map source.ip to an address type and refuse the whole document for anything else. */
 static bool record_is_ip(struct view text)
@@ -105,37 +51,49 @@ static bool record_is_ip(struct view text)
     return inet_pton(AF_INET, copy, &address) == 1 || inet_pton(AF_INET6, copy, &address) == 1;
 }
 
-static void record_address(struct json *json, struct view ip, uint16_t port)
+/* An end of the connection. */
+struct record_party {
+    struct view address;
+    uint16_t port;
+    bool is_ip;
+};
+
+static struct record_party record_party_of(struct view address, uint16_t port)
 {
-    record_text(json, record_is_ip(ip) ? "ip" : "address", ip, AUDIT_CAP_server_ip);
-    if (port != 0)
-        json_write_unsigned(json, "port", port);
+    return (struct record_party){address, port, record_is_ip(address)};
+}
+
+static void record_address(struct json *json, const struct record_party *party)
+{
+    record_text(json, party->is_ip ? "ip" : "address", party->address, AUDIT_CAP_server_ip);
+    if (party->port != 0)
+        json_write_unsigned(json, "port", party->port);
 }
 
 /* ---- blocks ---- */
 
 static void record_event(struct json *json, const struct audit_event *event, const struct record_seal *seal)
 {
-    const struct audit_action_info *action = audit_action_info(event->action);
     const struct reason_info *reason = reason_info(event->reason);
-    bool went_on = record_went_on(event);
-    char id[64];
+    char id[64], *end;
 
     json_write_object_begin(json, "event");
     record_timestamp(json, "created", seal->sealed_us);
     json_write_unsigned(json, "sequence", seal->sequence);
-    snprintf(id, sizeof(id), "%016" PRIx64 "-%" PRIu64, seal->epoch, seal->sequence);
-    record_literal(json, "id", id);
-    record_literal(json, "kind", action->kind);
-    record_list(json, "category", action->categories, false);
-    record_list(json, "type", action->types, went_on);
-    record_literal(json, "action", action->name);
-    record_literal(json, "outcome", went_on ? "success" : record_styles[event->action].outcome);
-    record_literal(json, "reason", reason->name);
-    record_literal(json, "code", reason->code);
+    end = number_put_hex64(id, seal->epoch);
+    *end++ = '-';
+    end = number_put_decimal(end, seal->sequence);
+    json_write_string(json, "id", view_of(id, (size_t)(end - id)));
+    json_write_members(json, record_action_members(event->action, record_went_on(event)));
+    json_write_literal(json, "reason", reason->name);
+    json_write_literal(json, "code", reason->code);
     json_write_unsigned(json, "severity", record_match_severity(event, reason->severity));
-    record_literal(json, "module", "mqward");
-    record_literal(json, "dataset", "mqward.audit");
+    json_write_literal(json, "module", "mqward");
+    json_write_literal(json, "dataset", "mqward.audit");
+    if (event->start_us != 0)
+        record_timestamp(json, "start", event->start_us);
+    if (event->end_us != 0)
+        record_timestamp(json, "end", event->end_us);
     if (event->has_totals)
         record_number(json, "duration",
             event->duration_ms > INT64_MAX / 1000000 ? INT64_MAX : event->duration_ms * 1000000);
@@ -151,11 +109,12 @@ static void record_message_part(struct json *json, const char *before, struct vi
 /* "PUBLISH denied: sensor-17 -> plant/a/valve/3/cmd (detail)" */
 static void record_message(struct json *json, const struct audit_event *event)
 {
-    const struct record_style *style = &record_styles[event->action];
-    struct view who = event->user.length > 0 ? event->user : event->client_id;
+    const struct record_style *style = record_style(event->action);
+    struct view who = event->user.length > 0       ? event->user
+                      : event->username.length > 0 ? event->username
+                                                   : event->client_id;
     bool named = false;
 
-    assert(style->phrase != NULL); /* a new action needs its row above */
     json_write_string(json, "message", VIEW(""));
     json->out->end--; /* the closing quote: the text is composed in place, each part escaped */
     record_message_part(json, style->phrase, (struct view){0}, 0);
@@ -174,47 +133,52 @@ static void record_message(struct json *json, const struct audit_event *event)
     }
     if (style->shape == SHAPE_DETAIL && event->count > 0)
         buffer_format(json->out, " (%" PRIu64 ")", event->count);
+    record_shadow_message(json, event);
     if (event->detail.length > 0)
         record_message_part(json, ": ", event->detail, AUDIT_CAP_detail);
     buffer_append_byte(json->out, '"');
 }
 
-static void record_side(struct json *json, const char *key, struct view ip, uint16_t port, bool totals,
-    uint64_t bytes, uint64_t packets)
+static void record_side(struct json *json, const char *key, const struct record_party *party)
 {
-    if (ip.length == 0 && !totals)
+    if (party->address.length == 0)
         return;
     json_write_object_begin(json, key);
-    record_address(json, ip, port);
-    if (totals) {
-        record_number(json, "bytes", bytes);
-        record_number(json, "packets", packets);
+    record_address(json, party);
+    json_write_object_end(json);
+}
+
+/* With what it sent, where the event is about a whole connection. */
+static void record_role(struct json *json, const char *key, const struct record_party *party,
+    const struct audit_event *event, uint64_t bytes, uint64_t packets)
+{
+    if (!event->has_totals) {
+        record_side(json, key, party);
+        return;
     }
+    json_write_object_begin(json, key);
+    record_address(json, party);
+    record_number(json, "bytes", bytes);
+    record_number(json, "packets", packets);
     json_write_object_end(json);
 }
 
 /* source is who sent the packet; client and server are the roles, whoever sent it. */
-static void record_network(struct json *json, const struct audit_event *event)
+static void record_network(struct json *json, const struct audit_event *event,
+    const struct record_party *client, const struct record_party *server)
 {
-    struct view client = event->client_ip, server = event->server_ip;
-
-    if (client.length == 0 && event->session_id.length == 0)
+    if (client->address.length == 0 && event->session_id.length == 0)
         return;
     json_write_object_begin(json, "network");
-    record_literal(json, "transport", "tcp");
-    record_literal(json, "protocol", "mqtt");
-    record_literal(json, "direction", event->outbound ? "outbound" : "inbound");
+    json_write_literal(json, "transport", "tcp");
+    json_write_literal(json, "protocol", "mqtt");
+    json_write_literal(json, "direction", event->outbound ? "outbound" : "inbound");
     json_write_object_end(json);
-    if (event->outbound) {
-        record_side(json, "source", server, event->server_port, false, 0, 0);
-        record_side(json, "destination", client, event->client_port, false, 0, 0);
-    } else {
-        record_side(json, "source", client, event->client_port, false, 0, 0);
-    }
-    record_side(json, "client", client, event->client_port, event->has_totals, event->client_bytes,
-        event->client_packets);
-    record_side(json, "server", server, event->server_port, event->has_totals, event->server_bytes,
-        event->server_packets);
+    record_side(json, "source", event->outbound ? server : client);
+    if (event->outbound)
+        record_side(json, "destination", client);
+    record_role(json, "client", client, event, event->client_bytes, event->client_packets);
+    record_role(json, "server", server, event, event->server_bytes, event->server_packets);
 }
 
 static void record_user(struct json *json, const struct audit_event *event)
@@ -233,7 +197,7 @@ static void record_tls(struct json *json, const struct audit_event *event)
         return;
     json_write_object_begin(json, "tls");
     RECORD_TEXT(json, "version", event, tls_version);
-    record_literal(json, "version_protocol", "tls");
+    json_write_literal(json, "version_protocol", "tls");
     RECORD_TEXT(json, "cipher", event, tls_cipher);
     json_write_boolean(json, "resumed", event->tls_resumed);
     if (event->tls_server_name.length > 0 || event->tls_subject.length > 0 || event->tls_issuer.length > 0 ||
@@ -270,14 +234,14 @@ static void record_rule(struct json *json, const struct audit_event *event)
     json_write_object_begin(json, "rule");
     RECORD_TEXT(json, "ruleset", event, ruleset);
     if (default_deny) {
-        record_literal(json, "id", "default-deny");
-        record_literal(json, "name", "default deny");
+        json_write_literal(json, "id", "default-deny");
+        json_write_literal(json, "name", "default deny");
     } else {
         RECORD_TEXT(json, "id", event, rule);
         RECORD_TEXT(json, "name", event, rule);
     }
     if (default_deny || event->rule.length > 0)
-        record_literal(json, "category", "access-control");
+        json_write_literal(json, "category", "access-control");
     RECORD_TEXT(json, "version", event, policy_version);
     json_write_object_end(json);
 }
@@ -285,28 +249,27 @@ static void record_rule(struct json *json, const struct audit_event *event)
 static void record_observer(struct json *json, const char *hostname)
 {
     json_write_object_begin(json, "observer");
-    record_literal(json, "vendor", "mqward");
-    record_literal(json, "product", "mqward");
-    record_literal(json, "type", "proxy");
-    record_literal(json, "version", MQWARD_VERSION);
+    json_write_literal(json, "vendor", "mqward");
+    json_write_literal(json, "product", "mqward");
+    json_write_literal(json, "type", "proxy");
+    json_write_literal(json, "version", MQWARD_VERSION);
     if (hostname != NULL && hostname[0] != '\0')
-        record_literal(json, "hostname", hostname);
+        json_write_literal(json, "hostname", hostname);
     json_write_object_end(json);
 }
 
-static void record_related_ips(struct json *json, const struct audit_event *event)
+static void record_related_ips(
+    struct json *json, const struct record_party *client, const struct record_party *server)
 {
-    bool client = record_is_ip(event->client_ip);
-    bool server =
-        record_is_ip(event->server_ip) && !(client && view_equal(event->client_ip, event->server_ip));
+    bool both = client->is_ip && view_equal(client->address, server->address);
 
-    if (!client && !server)
+    if (!client->is_ip && !server->is_ip)
         return;
     json_write_array_begin(json, "ip");
-    if (client)
-        json_write_string(json, NULL, event->client_ip);
-    if (server)
-        json_write_string(json, NULL, event->server_ip);
+    if (client->is_ip)
+        json_write_string(json, NULL, client->address);
+    if (server->is_ip && !both)
+        json_write_string(json, NULL, server->address);
     json_write_array_end(json);
 }
 
@@ -327,12 +290,14 @@ static void record_related_hashes(struct json *json, const struct audit_event *e
     json_write_array_end(json);
 }
 
-static void record_related(struct json *json, const struct audit_event *event)
+static void record_related(struct json *json, const struct audit_event *event,
+    const struct record_party *client, const struct record_party *server)
 {
     bool username = event->username.length > 0 && !view_equal(event->username, event->user);
 
-    json_write_object_begin(json, "related");
-    record_related_ips(json, event);
+    struct record_object related = record_object_begin(json, "related");
+
+    record_related_ips(json, client, server);
     if (event->user.length > 0 || username) {
         json_write_array_begin(json, "user");
         RECORD_TEXT(json, NULL, event, user);
@@ -341,7 +306,7 @@ static void record_related(struct json *json, const struct audit_event *event)
         json_write_array_end(json);
     }
     record_related_hashes(json, event);
-    json_write_object_end(json);
+    record_object_end(json, related);
 }
 
 static void record_mqtt_payload(struct json *json, const struct audit_event *event)
@@ -359,7 +324,8 @@ static void record_mqtt_payload(struct json *json, const struct audit_event *eve
 
 static void record_mqtt(struct json *json, const struct audit_event *event)
 {
-    json_write_object_begin(json, "mqtt");
+    struct record_object mqtt = record_object_begin(json, "mqtt");
+
     RECORD_TEXT(json, "packet", event, packet);
     RECORD_TEXT(json, "version", event, mqtt_version);
     RECORD_TEXT(json, "client_id", event, client_id);
@@ -383,7 +349,7 @@ static void record_mqtt(struct json *json, const struct audit_event *event)
         json_write_unsigned(json, "keep_alive", event->keep_alive);
     }
     record_mqtt_payload(json, event);
-    json_write_object_end(json);
+    record_object_end(json, mqtt);
 }
 
 static void record_ban(struct json *json, const struct audit_event *event)
@@ -398,6 +364,16 @@ static void record_ban(struct json *json, const struct audit_event *event)
     json_write_object_end(json);
 }
 
+static void record_gap(struct json *json, const struct audit_event *event)
+{
+    if (event->gap_first == 0)
+        return;
+    json_write_object_begin(json, "gap");
+    record_number(json, "first_sequence", event->gap_first);
+    record_number(json, "last_sequence", event->gap_last);
+    json_write_object_end(json);
+}
+
 static void record_signature(struct json *json, const struct audit_event *event)
 {
     if (event->signature_kid.length == 0)
@@ -408,16 +384,20 @@ static void record_signature(struct json *json, const struct audit_event *event)
     json_write_object_end(json);
 }
 
-static void record_mqward(
-    struct json *json, const struct audit_event *event, const struct record_origin *origin)
+static void record_mqward(struct json *json, const struct audit_event *event, const struct record_seal *seal)
 {
-    char text[80];
+    const struct record_origin *origin = &seal->origin;
+    char text[80], *end;
 
-    snprintf(
-        text, sizeof(text), "%016" PRIx64 ".%" PRIu32 ".%" PRIu64, origin->run, origin->ring, origin->serial);
+    end = number_put_hex64(text, origin->run);
+    *end++ = '.';
+    end = number_put_decimal(end, origin->ring);
+    *end++ = '.';
+    end = number_put_decimal(end, origin->serial);
     json_write_object_begin(json, "mqward");
-    record_literal(json, "origin", text);
-    record_literal(json, "disposition", audit_disposition_name(event->disposition));
+    if (seal->checkpoint == NULL) /* the sealer's own: from no ring */
+        json_write_string(json, "origin", view_of(text, (size_t)(end - text)));
+    json_write_literal(json, "disposition", audit_disposition_name(event->disposition));
     RECORD_TEXT(json, "policy_version", event, policy_version);
     RECORD_TEXT(json, "previous_policy_version", event, previous_policy);
     RECORD_TEXT(json, "rule_line", event, rule_location);
@@ -430,6 +410,9 @@ static void record_mqward(
         record_number(json, "count", event->count);
     if (event->suppressed > 0)
         record_number(json, "suppressed", event->suppressed);
+    record_gap(json, event);
+    record_checkpoint(json, seal->checkpoint);
+    record_shadow(json, event);
     record_signature(json, event);
     record_scan(json, event);
     record_ban(json, event);
@@ -438,6 +421,8 @@ static void record_mqward(
 
 void record_render(struct buffer *out, const struct audit_event *event, const struct record_seal *seal)
 {
+    const struct record_party client = record_party_of(event->client_ip, event->client_port);
+    const struct record_party server = record_party_of(event->server_ip, event->server_port);
     size_t before = buffer_length(out);
     struct json json;
 
@@ -446,18 +431,18 @@ void record_render(struct buffer *out, const struct audit_event *event, const st
     record_timestamp(&json, "@timestamp", event->wall_us);
     record_event(&json, event, seal);
     record_message(&json, event);
-    record_network(&json, event);
+    record_network(&json, event, &client, &server);
     record_user(&json, event);
     record_tls(&json, event);
     record_rule(&json, event);
     record_observer(&json, seal->hostname);
-    record_related(&json, event);
+    record_related(&json, event, &client, &server);
     record_mqtt(&json, event);
-    record_mqward(&json, event, &seal->origin);
+    record_mqward(&json, event, seal);
     json_write_object_begin(&json, "ecs");
-    record_literal(&json, "version", "9.4.0");
+    json_write_literal(&json, "version", "9.4.0");
     json_write_object_end(&json);
     json_write_object_end(&json);
     buffer_append_byte(out, '\n');
-    assert(buffer_length(out) - before <= RECORD_LINE_MAX);
+    assert(buffer_length(out) - before + CHAIN_MEMBER_MAX <= RECORD_LINE_MAX);
 }

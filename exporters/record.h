@@ -19,16 +19,27 @@ struct record_origin {
     uint64_t serial;
 };
 
+/* What only a checkpoint has. */
+struct record_checkpoint {
+    const char *previous;                       /* event.id of the one before; "": none */
+    uint64_t events;                            /* lines since then */
+    uint64_t interval_events, interval_seconds; /* 0: not by these */
+    const char *key;                            /* of the public key: SHA-256, hex */
+    const char *signature;                      /* base64 */
+};
+
 /* What sealing adds. */
 struct record_seal {
     uint64_t epoch;
     uint64_t sequence;
-    uint64_t sealed_us; /* event.created */
-    struct record_origin origin;
+    uint64_t sealed_us;                         /* event.created */
+    struct record_origin origin;                /* of no ring if there is a checkpoint */
+    const struct record_checkpoint *checkpoint; /* NULL: it is none */
     const char *hostname;
 };
 
-/* Appends the line with its newline. Field order is fixed: record_parse_head() relies on it. */
+/* Appends the line with its newline. Field order is fixed: record_parse_head() relies on it. chain_seal()
+ * adds the chain at its end; with it the line has RECORD_LINE_MAX bytes at most. */
 void record_render(struct buffer *out, const struct audit_event *event, const struct record_seal *seal);
 
 /* What the start of a line says. */
@@ -42,5 +53,7 @@ struct record_head {
 int record_parse_head(struct view line, struct record_head *head);
 /* The origin within a line that record_parse_head() accepted. 0 or -1. */
 int record_parse_origin(struct view line, struct record_origin *origin);
+/* Whether such a line is a checkpoint. */
+bool record_is_checkpoint(struct view line);
 
 #endif

@@ -2,7 +2,6 @@
 /* Owns the reading back of a journal line's head and origin. Called by the journal's repair, by recovery and
  * by the sinks; the lines come from files that a crash, a disk or a person may have damaged. */
 #include <string.h>
-#include <time.h>
 
 #include "base/clock.h"
 #include "base/number.h"
@@ -47,45 +46,10 @@ static bool parse_epoch(struct view *rest, uint64_t *value)
     return true;
 }
 
-static bool parse_digits(const uint8_t *text, size_t count, int *value)
-{
-    *value = 0;
-    for (size_t i = 0; i < count; i++) {
-        if (text[i] < '0' || text[i] > '9')
-            return false;
-        *value = *value * 10 + (text[i] - '0');
-    }
-    return true;
-}
-
-/* 2026-01-02T03:04:06.001245Z, as clock_format_timestamp() writes it and nothing else. */
 static bool parse_timestamp(struct view *rest, uint64_t *wall_us)
 {
-    static const char shape[] = "dddd-dd-ddTdd:dd:dd.ddddddZ";
-    struct tm tm = {0};
-    int microseconds;
-    char again[CLOCK_TIMESTAMP_LENGTH + 1];
-
-    if (rest->length < CLOCK_TIMESTAMP_LENGTH)
-        return false;
-    const uint8_t *text = rest->data;
-    for (size_t i = 0; i < CLOCK_TIMESTAMP_LENGTH; i++) {
-        if (shape[i] != 'd' && text[i] != (uint8_t)shape[i])
-            return false;
-    }
-    if (!parse_digits(text, 4, &tm.tm_year) || !parse_digits(text + 5, 2, &tm.tm_mon) ||
-        !parse_digits(text + 8, 2, &tm.tm_mday) || !parse_digits(text + 11, 2, &tm.tm_hour) ||
-        !parse_digits(text + 14, 2, &tm.tm_min) || !parse_digits(text + 17, 2, &tm.tm_sec) ||
-        !parse_digits(text + 20, 6, &microseconds))
-        return false;
-    tm.tm_year -= 1900;
-    tm.tm_mon -= 1;
-    time_t seconds = timegm(&tm);
-    if (seconds < 0)
-        return false;
-    *wall_us = (uint64_t)seconds * 1000000 + (uint64_t)microseconds;
-    clock_format_timestamp(*wall_us, again); /* 31 February would come back as another day */
-    if (memcmp(again, text, CLOCK_TIMESTAMP_LENGTH) != 0)
+    if (rest->length < CLOCK_TIMESTAMP_LENGTH ||
+        clock_parse_timestamp(view_of(rest->data, CLOCK_TIMESTAMP_LENGTH), wall_us) != 0)
         return false;
     *rest = view_skip(*rest, CLOCK_TIMESTAMP_LENGTH);
     return true;
@@ -93,11 +57,18 @@ static bool parse_timestamp(struct view *rest, uint64_t *wall_us)
 
 static bool parse_has_control(struct view line)
 {
-    for (size_t i = 0; i < line.length; i++) {
-        if (line.data[i] < 0x20)
-            return true;
+    static const uint64_t ones = UINT64_C(0x0101010101010101), high = UINT64_C(0x8080808080808080);
+    uint64_t word, found = 0;
+    size_t i = 0;
+
+    /* A high bit where a byte is below 0x20 (it may also come to be above one, which changes nothing). */
+    for (; line.length - i >= sizeof(word); i += sizeof(word)) {
+        memcpy(&word, line.data + i, sizeof(word));
+        found |= (word - ones * 0x20) & ~word & high;
     }
-    return false;
+    for (; i < line.length; i++)
+        found |= line.data[i] < 0x20;
+    return found != 0;
 }
 
 int record_parse_head(struct view line, struct record_head *head)
@@ -118,16 +89,23 @@ int record_parse_head(struct view line, struct record_head *head)
     return 0;
 }
 
+/* Within a string the quotes would have backslashes: only the member itself matches. */
+static const uint8_t *parse_find(struct view line, struct view key)
+{
+    return line.length == 0 ? NULL : memmem(line.data, line.length, key.data, key.length);
+}
+
+bool record_is_checkpoint(struct view line)
+{
+    return parse_find(line, VIEW("\"action\":\"checkpoint\"")) != NULL;
+}
+
 int record_parse_origin(struct view line, struct record_origin *origin)
 {
-    static const struct view key = {
-        (const uint8_t *)"\"mqward\":{\"origin\":\"", sizeof("\"mqward\":{\"origin\":\"") - 1};
+    const struct view key = VIEW("\"mqward\":{\"origin\":\"");
     uint64_t ring;
 
-    if (line.length == 0)
-        return -1;
-    /* Within a string the quotes would have backslashes: only the member itself matches. */
-    const uint8_t *found = memmem(line.data, line.length, key.data, key.length);
+    const uint8_t *found = parse_find(line, key);
     if (found == NULL)
         return -1;
     struct view rest = view_skip(line, (size_t)(found - line.data) + key.length);

@@ -4,10 +4,23 @@
 
 #include "base/clock.h"
 
-void record_text(struct json *json, const char *key, struct view text, size_t cap)
+struct record_object record_object_begin(struct json *json, const char *key)
 {
-    if (text.length > 0)
-        json_write_string_capped(json, key, text, cap);
+    struct record_object object = {.before = *json, .length = buffer_length(json->out)};
+
+    json_write_object_begin(json, key);
+    return object;
+}
+
+void record_object_end(struct json *json, struct record_object object)
+{
+    bool empty = (json->comma >> json->depth & 1) == 0;
+
+    json_write_object_end(json);
+    if (!empty)
+        return;
+    json->out->end = json->out->start + object.length;
+    *json = object.before;
 }
 
 void record_texts(struct json *json, const char *key, const struct view *texts, size_t count, size_t cap)
@@ -20,20 +33,12 @@ void record_texts(struct json *json, const char *key, const struct view *texts, 
     json_write_array_end(json);
 }
 
-void record_number(struct json *json, const char *key, uint64_t value)
+void record_append_timestamp(struct buffer *out, uint64_t wall_us)
 {
-    json_write_unsigned(json, key, value > INT64_MAX ? INT64_MAX : value);
-}
+    uint8_t *room = buffer_reserve(out, CLOCK_TIMESTAMP_LENGTH + 2);
 
-void record_literal(struct json *json, const char *key, const char *text)
-{
-    json_write_string(json, key, view_of_string(text));
-}
-
-void record_timestamp(struct json *json, const char *key, uint64_t wall_us)
-{
-    char text[CLOCK_TIMESTAMP_LENGTH + 1];
-
-    clock_format_timestamp(wall_us, text);
-    record_literal(json, key, text);
+    room[0] = '"';
+    clock_format_timestamp(wall_us, (char *)room + 1);
+    room[CLOCK_TIMESTAMP_LENGTH + 1] = '"';
+    out->end += CLOCK_TIMESTAMP_LENGTH + 2;
 }

@@ -59,7 +59,7 @@ static void record_threat(struct json *json, const struct audit_event *event)
     if (event->yara_technique_count == 0)
         return;
     json_write_object_begin(json, "threat");
-    record_literal(json, "framework", "MITRE ATT&CK");
+    json_write_literal(json, "framework", "MITRE ATT&CK");
     json_write_object_begin(json, "technique");
     record_techniques(json, event);
     json_write_object_end(json);
@@ -72,7 +72,7 @@ void record_match_rule(struct json *json, const struct audit_event *event)
     if (event->yara_set_count > 0)
         record_text(json, "ruleset", event->yara_sets[0], AUDIT_CAP_yara_sets);
     record_text(json, "name", event->yara_rules[0], AUDIT_CAP_yara_rules);
-    record_literal(json, "category", "yara");
+    json_write_literal(json, "category", "yara");
     RECORD_TEXT(json, "uuid", event, yara_id);
     RECORD_TEXT(json, "description", event, yara_description);
     RECORD_TEXT(json, "reference", event, yara_reference);

@@ -1,207 +1,250 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns the Redis sink: XADD to one stream, at least once. A row of the sinks (sink.h); connecting, greeting
- * and coming back are redis_client.c's. After a failure it goes back to the cursor.
+/* Owns the Redis sink: a window of events under way, in the order of the journal, at least once. What is sent
+ * for an event, and which answer is a positive one, is the mode's: redis_stream.c, redis_list.c,
+ * redis_channel.c. Finding the server, connecting and coming back are redis_client.c's. A row of the sinks
+ * (sinks.h).
  *
- * In flight is a window of entries in the order of the journal. An entry goes through these steps:
+ *   journal -> fill -> mode->send -> mode->answered -> deliver -> confirm: the cursor moves
+ *                                                         `-> WAIT, where replicas are wanted -> confirm
  *
- *   ADD      XADD <key> <sealed ms>-<sequence>: +id: confirmed
- *            "equal or smaller than the target stream top item": either this very entry is there (it was sent
- * before, and the answer got lost), or the stream is ahead for another reason (another writer, a clock set
- * back, an entry before it was refused and one behind it was not), so ask: VERIFY   XRANGE <key> <id> <id>:
- * the same bytes under this ID: confirmed. Anything else, an answer of "not permitted" included: ADD_ANY XADD
- * <key> *: +id: confirmed. A duplicate is possible here, a loss is not.
- *
- * Any other error answer (-OOM, -LOADING, -READONLY, -MISCONF, -NOPERM, -NOAUTH, -WRONGTYPE, -MOVED ...) is
- * "not delivered yet". */
+ * An error answer (-OOM, -LOADING, -READONLY, -MISCONF, -NOPERM, -NOAUTH, -WRONGTYPE ...) is "not delivered
+ * yet". After a failure, and after a redirection to another node, it goes back to the cursor. */
 #include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
+#include <event2/event.h>
 #include <hiredis/hiredis.h>
 
 #include "base/memory.h"
-#include "exporters/redis_client.h"
-#include "exporters/sink.h"
+#include "base/number.h"
+#include "exporters/redis_internal.h"
+#include "exporters/sinks.h"
 
 #define REDIS_MAGIC 0x72656469U
-#define REDIS_WINDOW 1000U                       /* entries in flight */
-#define REDIS_WINDOW_BYTES ((size_t)1024 * 1024) /* of them */
-#define REDIS_ARGUMENTS 9
-
-enum redis_command { REDIS_ADD, REDIS_VERIFY, REDIS_ADD_ANY };
-
-struct redis_entry {
-    struct journal_position end;
-    char id[48];
-    uint8_t *line;
-    size_t length;
-    bool confirmed;
-};
-
-struct redis {
-    uint32_t magic;
-    struct sink *sink;
-    const struct exporter_redis *settings;
-    struct redis_client *client;
-
-    struct redis_entry entries[REDIS_WINDOW];
-    uint64_t entry_first, entry_next; /* [first, next) are in flight; counts since the connection was made */
-    size_t entry_bytes;
-};
+#define REDIS_OWN 2                              /* WAIT, and what a mode asks, come on top of the window */
+#define REDIS_WINDOW_BYTES ((size_t)1024 * 1024) /* of the entries under way */
+#define REDIS_WIDEN 8 /* deliveries for one more under way, after the window was narrowed */
 
 static void redis_forget(struct redis *redis)
 {
     for (; redis->entry_first < redis->entry_next; redis->entry_first++)
         free(redis->entries[redis->entry_first % REDIS_WINDOW].line);
-    redis->entry_first = redis->entry_next = 0;
+    redis->entry_first = redis->entry_next = redis->delivered = redis->waited = 0;
     redis->entry_bytes = 0;
+    redis->is_waiting = redis->is_short = false;
+    event_del(redis->pause);
 }
 
-static void redis_on_failed(void *argument, bool refused, const char *detail)
+static void redis_on_redirected(void *argument)
 {
     struct redis *redis = argument;
 
     assert(redis->magic == REDIS_MAGIC);
     redis_forget(redis);
     sink_rewind(redis->sink);
+}
+
+/* A server that answers a whole window at once, and needs longer for it than the time-out, would get the same
+ * window for ever: it gets a smaller one. */
+static void redis_narrow(struct redis *redis)
+{
+    redis->window /= redis->deliveries > 0 ? 2 : 4;
+    if (redis->window == 0)
+        redis->window = 1;
+}
+
+static void redis_on_failed(void *argument, bool refused, const char *detail)
+{
+    struct redis *redis = argument;
+
+    if (!refused && redis->entry_first < redis->entry_next)
+        redis_narrow(redis);
+    redis_on_redirected(redis);
     sink_fail(redis->sink, refused ? REASON_sink_refused : REASON_sink_unreachable, detail);
 }
 
-/* ---- commands ---- */
-
-static void redis_send_add(struct redis *redis, struct redis_entry *entry, bool any)
+void redis_refuse(struct redis *redis, const redisReply *reply)
 {
-    struct view arguments[REDIS_ARGUMENTS] = {VIEW("XADD"), view_of_string(redis->settings->key)};
-    char max_length[24];
-    size_t count = 2;
-
-    if (redis->settings->max_length > 0) {
-        snprintf(max_length, sizeof(max_length), "%" PRIu64, redis->settings->max_length);
-        arguments[count++] = VIEW("MAXLEN");
-        arguments[count++] = VIEW("~");
-        arguments[count++] = view_of_string(max_length);
-    }
-    arguments[count++] = view_of_string(any ? "*" : entry->id);
-    arguments[count++] = view_of_string(redis->settings->field);
-    arguments[count++] = view_of(entry->line, entry->length);
-    redis_client_send(redis->client, any ? REDIS_ADD_ANY : REDIS_ADD, entry, count, arguments);
-}
-
-static void redis_send_verify(struct redis *redis, struct redis_entry *entry)
-{
-    struct view id = view_of_string(entry->id);
-    const struct view arguments[] = {VIEW("XRANGE"), view_of_string(redis->settings->key), id, id};
-
-    redis_client_send(redis->client, REDIS_VERIFY, entry, 4, arguments);
-}
-
-/* Sends what the journal has, up to the window. */
-static void redis_fill(struct redis *redis)
-{
-    struct journal_line line;
-
-    while (redis_client_is_ready(redis->client) && redis->entry_next - redis->entry_first < REDIS_WINDOW &&
-           redis->entry_bytes < REDIS_WINDOW_BYTES && sink_next(redis->sink, &line)) {
-        struct redis_entry *entry = &redis->entries[redis->entry_next % REDIS_WINDOW];
-        *entry = (struct redis_entry){.end = line.end, .length = line.text.length};
-        entry->line = memory_calloc(1, line.text.length);
-        memcpy(entry->line, line.text.data, line.text.length);
-        snprintf(entry->id, sizeof(entry->id), "%" PRIu64 "-%" PRIu64, line.head.sealed_us / 1000,
-            line.head.sequence);
-        redis->entry_bytes += entry->length;
-        redis->entry_next++;
-        redis_send_add(redis, entry, redis->settings->shared);
-    }
-}
-
-/* ---- answers ---- */
-
-/* The cursor moves over the confirmed start of the window. */
-static void redis_confirm(struct redis *redis, struct redis_entry *confirmed)
-{
-    struct journal_position end = {0};
-    bool moved = false;
-
-    confirmed->confirmed = true;
-    while (redis->entry_first < redis->entry_next &&
-           redis->entries[redis->entry_first % REDIS_WINDOW].confirmed) {
-        struct redis_entry *entry = &redis->entries[redis->entry_first++ % REDIS_WINDOW];
-        end = entry->end;
-        moved = true;
-        redis->entry_bytes -= entry->length;
-        free(entry->line);
-        entry->line = NULL;
-    }
-    if (moved)
-        sink_confirm(redis->sink, end);
-}
-
-static const redisReply *redis_element(const redisReply *reply, size_t index, int type)
-{
-    if (reply == NULL || reply->type != REDIS_REPLY_ARRAY || index >= reply->elements ||
-        reply->element[index]->type != type)
-        return NULL;
-    return reply->element[index];
-}
-
-/* [[id, [field, value]]] with our field and our bytes. */
-static bool redis_is_entry(
-    const struct redis *redis, const redisReply *reply, const struct redis_entry *entry)
-{
-    const redisReply *found = redis_element(reply, 0, REDIS_REPLY_ARRAY);
-    const redisReply *id = redis_element(found, 0, REDIS_REPLY_STRING);
-    const redisReply *fields = redis_element(found, 1, REDIS_REPLY_ARRAY);
-    const redisReply *field = redis_element(fields, 0, REDIS_REPLY_STRING);
-    const redisReply *value = redis_element(fields, 1, REDIS_REPLY_STRING);
-
-    return id != NULL && field != NULL && value != NULL &&
-           view_equal_string(view_of(id->str, id->len), entry->id) &&
-           view_equal_string(view_of(field->str, field->len), redis->settings->field) &&
-           view_equal(view_of(value->str, value->len), view_of(entry->line, entry->length));
-}
-
-static bool redis_starts_with(const redisReply *reply, const char *text)
-{
-    return view_starts_with(view_of(reply->str, reply->len), view_of_string(text));
-}
-
-static void redis_on_error(
-    struct redis *redis, enum redis_command command, struct redis_entry *entry, const redisReply *reply)
-{
-    static const char smaller[] = "ERR The ID specified in XADD is equal or smaller";
-
-    if (command == REDIS_ADD && redis_starts_with(reply, smaller))
-        redis_send_verify(redis, entry);
-    else if (command == REDIS_VERIFY && redis_starts_with(reply, "NOPERM"))
-        redis_send_add(redis, entry, true);
-    else
-        redis_client_fail(redis->client, true, reply->str);
-}
-
-static void redis_on_answered(void *argument, unsigned command, void *subject, const redisReply *reply)
-{
-    struct redis *redis = argument;
-    struct redis_entry *entry = subject;
-
-    assert(redis->magic == REDIS_MAGIC);
     if (reply->type == REDIS_REPLY_ERROR)
-        redis_on_error(redis, (enum redis_command)command, entry, reply);
-    else if (command == REDIS_VERIFY && !redis_is_entry(redis, reply, entry))
-        redis_send_add(redis, entry, true);
-    else if (command == REDIS_VERIFY || reply->type == REDIS_REPLY_STRING)
-        redis_confirm(redis, entry);
+        redis_client_fail(redis->client, true, reply->str);
     else
         redis_client_fail(redis->client, false, "an answer that is none of Redis");
 }
 
+/* ---- what goes out ---- */
+
+/* The ID that an entry of a stream gets. */
+static void redis_name(struct redis_entry *entry, const struct record_head *head)
+{
+    char *end = number_put_decimal(entry->id, head->sealed_us / 1000);
+
+    *end++ = '-';
+    end = number_put_decimal(end, head->sequence);
+    *end = '\0';
+}
+
+/* Over a new connection one entry goes first: a server that refuses it, or redirects it, and takes what is
+ * behind it because it has memory again, or the slot, would have the events in another order. */
+void redis_fill(struct redis *redis)
+{
+    const struct redis_mode_row *mode = redis->mode;
+    size_t window = redis->deliveries == 0 ? 1 : redis->window;
+    struct journal_line line;
+
+    while (redis_client_is_ready(redis->client) && redis->entry_next - redis->entry_first < window &&
+           redis->entry_bytes < REDIS_WINDOW_BYTES && redis_client_room(redis->client) > REDIS_OWN &&
+           (mode->has_room == NULL || mode->has_room(redis)) && sink_next(redis->sink, &line)) {
+        struct redis_entry *entry = &redis->entries[redis->entry_next % REDIS_WINDOW];
+        *entry = (struct redis_entry){.end = line.end, .length = line.text.length};
+        entry->line = (uint8_t *)memory_copy_string(line.text);
+        redis_name(entry, &line.head);
+        redis->entry_bytes += entry->length;
+        redis->entry_next++;
+        mode->send(redis, entry);
+    }
+}
+
 static void redis_on_ready(void *argument)
 {
-    redis_fill(argument);
+    struct redis *redis = argument;
+
+    assert(redis->magic == REDIS_MAGIC);
+    redis->deliveries = 0;
+    redis->is_behind = false;
+    redis->pauses = (struct backoff){0};
+    if (redis->mode->ready != NULL)
+        redis->mode->ready(redis);
+    redis_fill(redis);
+}
+
+/* ---- what is confirmed ---- */
+
+/* The cursor moves over the start of the window, up to end. */
+static void redis_confirm(struct redis *redis, uint64_t end)
+{
+    struct journal_position position = {0};
+
+    if (redis->entry_first == end)
+        return;
+    while (redis->entry_first < end) {
+        struct redis_entry *entry = &redis->entries[redis->entry_first++ % REDIS_WINDOW];
+        position = entry->end;
+        redis->entry_bytes -= entry->length;
+        free(entry->line);
+        entry->line = NULL;
+    }
+    sink_confirm(redis->sink, position);
+}
+
+void redis_deliver(struct redis *redis, struct redis_entry *entry)
+{
+    entry->is_delivered = true;
+    redis->deliveries++;
+    if (redis->window < REDIS_WINDOW && redis->deliveries % REDIS_WIDEN == 0)
+        redis->window++;
+    while (
+        redis->delivered < redis->entry_next && redis->entries[redis->delivered % REDIS_WINDOW].is_delivered)
+        redis->delivered++;
+    if (redis->settings->replicas == 0)
+        redis_confirm(redis, redis->delivered);
+}
+
+/* ---- replicas ---- */
+
+/* WAIT is about all that this connection has written before it. It holds up what is sent behind it, so there
+ * is one at a time, for all that was delivered meanwhile; and it ends well before our own time-out. */
+static void redis_wait(struct redis *redis)
+{
+    char replicas[16], ms[24];
+
+    if (redis->settings->replicas == 0 || redis->is_waiting || redis->delivered == redis->entry_first ||
+        !redis_client_is_ready(redis->client))
+        return;
+    snprintf(replicas, sizeof(replicas), "%" PRIu32, redis->settings->replicas);
+    snprintf(ms, sizeof(ms), "%" PRIu64, redis->settings->timeout_ms / 2 + 1);
+    const struct view arguments[] = {VIEW("WAIT"), view_of_string(replicas), view_of_string(ms)};
+    redis->is_waiting = true;
+    redis->waited = redis->delivered;
+    redis_client_send(redis->client, REDIS_WAIT, NULL, 3, arguments);
+}
+
+static void redis_on_waited(struct redis *redis, const redisReply *reply)
+{
+    char detail[96];
+
+    if (reply->type != REDIS_REPLY_INTEGER || reply->integer < 0) {
+        redis_refuse(redis, reply);
+        return;
+    }
+    if (reply->integer < (long long)redis->settings->replicas) {
+        redis->is_short = true;
+        snprintf(detail, sizeof(detail), "%lld of %" PRIu32 " replicas have what was sent", reply->integer,
+            redis->settings->replicas);
+        redis_pause(redis, detail);
+        return;
+    }
+    redis->is_waiting = false;
+    redis_resume(redis);
+    redis_confirm(redis, redis->waited);
+}
+
+/* ---- pauses ---- */
+
+void redis_pause(struct redis *redis, const char *detail)
+{
+    struct timeval wait = backoff_down(&redis->pauses);
+
+    event_add(redis->pause, &wait);
+    if (!sink_is_idle(redis->sink))
+        sink_fail(redis->sink, REASON_sink_refused, detail);
+}
+
+void redis_resume(struct redis *redis)
+{
+    redis->pauses = (struct backoff){0};
+}
+
+static void redis_on_pause_over(evutil_socket_t descriptor, short events, void *argument)
+{
+    struct redis *redis = argument;
+
+    (void)descriptor;
+    (void)events;
+    assert(redis->magic == REDIS_MAGIC && redis_client_is_ready(redis->client));
+    if (redis->is_short)
+        redis->is_waiting = redis->is_short = false;
+    redis_wait(redis);
+    if (redis->mode->again != NULL)
+        redis->mode->again(redis);
+}
+
+/* ---- answers ---- */
+
+static void redis_on_answered(void *argument, unsigned command, void *subject, const redisReply *reply)
+{
+    struct redis *redis = argument;
+
+    assert(redis->magic == REDIS_MAGIC);
+    if (command == REDIS_WAIT)
+        redis_on_waited(redis, reply);
+    else
+        redis->mode->answered(redis, command, subject, reply);
+}
+
+static void redis_on_settled(void *argument)
+{
+    struct redis *redis = argument;
+
+    redis_wait(redis);
+    redis_fill(redis);
 }
 
 /* ---- the row ---- */
+
+static const struct redis_mode_row *const redis_modes[] = {
+    [REDIS_STREAM] = &redis_stream, [REDIS_LIST] = &redis_list, [REDIS_CHANNEL] = &redis_channel};
 
 static void redis_close(void *link)
 {
@@ -212,6 +255,7 @@ static void redis_close(void *link)
     assert(redis->magic == REDIS_MAGIC);
     redis_client_free(redis->client);
     redis_forget(redis);
+    event_free(redis->pause);
     redis->magic = 0;
     free(redis);
 }
@@ -222,15 +266,22 @@ static void *redis_open(
     struct redis *redis = memory_calloc(1, sizeof(*redis));
     const struct redis_client_calls calls = {.ready = redis_on_ready,
         .answered = redis_on_answered,
-        .settled = redis_on_ready,
+        .settled = redis_on_settled,
+        .redirected = redis_on_redirected,
         .failed = redis_on_failed,
         .argument = redis};
 
     redis->magic = REDIS_MAGIC;
     redis->sink = sink;
     redis->settings = settings;
-    assert(redis->settings->key != NULL && redis->settings->field != NULL);
-    redis->client = redis_client_new(redis->settings, REDIS_WINDOW, base, &calls, error, error_size);
+    redis->mode = redis_modes[redis->settings->mode];
+    redis->window = REDIS_WINDOW;
+    redis->pause = evtimer_new(base, redis_on_pause_over, redis);
+    if (redis->pause == NULL)
+        memory_exhausted();
+    assert(redis->settings->key != NULL);
+    redis->client =
+        redis_client_new(redis->settings, REDIS_WINDOW + REDIS_OWN, base, &calls, error, error_size);
     if (redis->client != NULL)
         return redis;
     redis_close(redis);

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A client of one Redis: connects, greets (AUTH, SELECT, PING), sends commands one behind the other without
- * waiting, and comes back after a failure. hiredis is its codec alone. Used by the Redis sink and by the
- * shared replay store. Nothing here blocks the loop's thread. */
+/* A client of one Redis, wherever it is (redis_locate.h): finds it, connects, greets (AUTH, SELECT, ROLE,
+ * PING), sends commands one behind the other without waiting, and comes back after a failure. hiredis is its
+ * codec alone. Used by the Redis sink and by the shared replay store. Nothing here blocks the loop's thread.
+ */
 #ifndef MQWARD_EXPORTERS_REDIS_CLIENT_H
 #define MQWARD_EXPORTERS_REDIS_CLIENT_H
 
 #include "base/view.h"
+#include "exporters/redis_reader.h"
 
 struct event_base;
 struct exporter_redis;
-struct redisReply;
 struct redis_client;
 
 /* None of them comes from within a call of the client's, but failed() from redis_client_fail(). */
@@ -21,6 +22,9 @@ struct redis_client_calls {
     void (*answered)(void *argument, unsigned command, void *subject, const struct redisReply *reply);
     /* All answers that came in one go were handed over. */
     void (*settled)(void *argument);
+    /* Another node of the cluster has the key. What is under way was not done there, no answer to it will
+     * come; the client goes there at once, and ready() says so. NULL where there is no cluster. */
+    void (*redirected)(void *argument);
     /* The connection is closed, no answer to what is under way will come; the client comes back by itself,
      * and ready() says so. Also when it could not be made. refused: the server answered with an error (detail
      * is its words). */
@@ -28,8 +32,8 @@ struct redis_client_calls {
     void *argument;
 };
 
-/* settings is borrowed (of it: host, port, username, password, database, tls..., timeout_ms). window:
- * commands under way at most. NULL and a sentence in error if certificates or keys are no good. */
+/* settings is borrowed (of it: how the server is reached). window: commands under way at most. NULL and a
+ * sentence in error if the address can't be one. */
 struct redis_client *redis_client_new(const struct exporter_redis *settings, size_t window,
     struct event_base *base, const struct redis_client_calls *calls, char *error, size_t error_size);
 void redis_client_free(struct redis_client *client); /* NULL is fine; no call comes any more */
@@ -45,8 +49,5 @@ void redis_client_send(
     struct redis_client *client, unsigned command, void *subject, size_t count, const struct view *arguments);
 /* The caller can't go on with this connection: failed() follows, within the call. */
 void redis_client_fail(struct redis_client *client, bool refused, const char *detail);
-
-/* The bytes of a string or a status; empty for anything else. */
-struct view redis_reply_text(const struct redisReply *reply);
 
 #endif

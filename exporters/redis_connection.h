@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The Redis link's transport: name resolution, TCP, Unix socket or TLS, time-outs. It knows bytes, not
- * commands. Nothing here blocks the exporter thread. */
+/* The Redis link's transport: what is sent waits here for room, what is asked for is due in time. It knows
+ * bytes, not commands; connecting is outlet.c's. Nothing here blocks the loop's thread. */
 #ifndef MQWARD_EXPORTERS_REDIS_CONNECTION_H
 #define MQWARD_EXPORTERS_REDIS_CONNECTION_H
 
-#include "exporters/exporter.h"
+#include "base/view.h"
+#include "exporters/redis_settings.h"
 
 struct event_base;
 struct redis_connection;
@@ -17,18 +18,24 @@ struct redis_connection_calls {
     void *argument;
 };
 
-/* settings is borrowed. Reads certificates and keys: NULL and a sentence in error if they are no good. */
-struct redis_connection *redis_connection_new(const struct exporter_redis *settings, struct event_base *base,
-    const struct redis_connection_calls *calls, char *error, size_t error_size);
+/* access is borrowed. */
+struct redis_connection *redis_connection_new(const struct redis_access *access, uint64_t timeout_ms,
+    struct event_base *base, const struct redis_connection_calls *calls);
 void redis_connection_free(struct redis_connection *connection); /* NULL is fine */
 
 /* Starts to connect (asserts that it is closed); connected() or failed() follows, never from within this
- * call. */
-void redis_connection_open(struct redis_connection *connection);
+ * call. Of an address that is copied here, and fits (outlet_host_fits()). With TLS the server proves the name
+ * of the settings, or this host's without one. giver: who named the host, as in struct resolver_name. */
+void redis_connection_open(
+    struct redis_connection *connection, const struct redis_address *address, const void *giver);
 /* No call comes after this. */
 void redis_connection_close(struct redis_connection *connection);
+/* What is sent in one turn of the loop goes out together, at its end. */
 void redis_connection_send(struct redis_connection *connection, struct view bytes);
-/* An answer is due within the time-out from now on, or none is (false). */
+/* The same; nothing of it stays in memory here when it has gone out. */
+void redis_connection_send_secret(struct redis_connection *connection, struct view bytes);
+/* An answer is due within the time-out from now on, or none is (false). A loop that was held up looks at what
+ * has come meanwhile before it gives up. */
 void redis_connection_expect(struct redis_connection *connection, bool answer);
 
 #endif

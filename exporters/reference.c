@@ -57,9 +57,9 @@ static void reference_caps(struct buffer *out)
 #undef FIELD
     };
 
-    buffer_format(out,
-        "\n### Caps\n\nA text longer than its cap is cut there and ends with `…` (U+2026). All other texts "
-        "of an event are fixed.\n\n| bytes | texts |\n|---|---|\n");
+    buffer_format(out, "\n### Caps\n\nA text longer than its cap is cut and ends with `…` (U+2026), which is "
+                       "within the cap. All "
+                       "other texts of an event are fixed.\n\n| bytes | texts |\n|---|---|\n");
     for (unsigned cap = 1; cap <= AUDIT_FIELD_MAX; cap++) {
         const char *before = NULL;
         for (size_t i = 0; i < sizeof(caps) / sizeof(caps[0]); i++) {

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -18,6 +19,9 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "exporters/backoff.h"
+#include "exporters/sink_lag.h"
+#include "exporters/sink_trouble.h"
 
 #define SINK_MAGIC 0x73696e6bU
 #define SINK_CURSOR_MAX 256
@@ -34,9 +38,17 @@ struct sink {
     struct journal *journal;
     struct journal_reader *reader;
     struct journal_position confirmed, saved;
-    uint64_t damaged_segment; /* the last place reported damaged: once a segment is enough */
+    struct journal_position damaged; /* the last segment reported damaged: once for each is enough */
+    bool unreadable;                 /* the journal: what was confirmed does not make the sink up */
+    uint64_t read_again_ms;          /* monotonic; then it is tried again */
+    struct backoff reading;
     enum sink_state state;
     struct sink_owner owner;
+    struct sink_lag lag;
+    struct sink_trouble trouble;
+    /* What other threads read. */
+    atomic_bool status_up;
+    atomic_uint_fast64_t status_delivered, status_failures, status_lag_bytes, status_oldest_us;
 };
 
 /* ---- the cursor file ---- */
@@ -97,7 +109,7 @@ static int sink_write_cursor(const struct sink *sink)
 
 void sink_save(struct sink *sink)
 {
-    if (journal_position_compare(sink->confirmed, sink->saved) == 0)
+    if (sink->cursor_path == NULL || journal_position_compare(sink->confirmed, sink->saved) == 0)
         return;
     if (sink_write_cursor(sink) == 0)
         sink->saved = sink->confirmed;
@@ -109,7 +121,7 @@ void sink_save(struct sink *sink)
 static struct journal_position sink_load(const struct sink *sink)
 {
     struct journal_position position = JOURNAL_START;
-    int status = sink_read_cursor(sink->cursor_path, &position);
+    int status = sink->cursor_path == NULL ? 0 : sink_read_cursor(sink->cursor_path, &position);
 
     if (status == 1 && journal_position_holds(sink->journal, position))
         return position;
@@ -145,8 +157,10 @@ struct sink *sink_open(const struct sink_type *type, const char *name, const voi
     sink->fsync = fsync;
     sink->journal = journal;
     sink->owner = *owner;
-    sink->cursor_path = memory_format("%s/%s.cursor", directory, name);
-    sink->cursor_new = memory_format("%s/%s.cursor.new", directory, name);
+    if (directory != NULL) {
+        sink->cursor_path = memory_format("%s/%s.cursor", directory, name);
+        sink->cursor_new = memory_format("%s/%s.cursor.new", directory, name);
+    }
     sink->confirmed = sink->saved = sink_load(sink);
     sink->reader = journal_reader_new(journal, sink->confirmed);
     sink->link = type->open(sink, settings, base, error, error_size);
@@ -155,6 +169,13 @@ struct sink *sink_open(const struct sink_type *type, const char *name, const voi
         return NULL;
     }
     return sink;
+}
+
+void sink_begin_at(struct sink *sink, struct journal_position position)
+{
+    assert(sink->magic == SINK_MAGIC && sink->state == SINK_NEW);
+    sink->confirmed = sink->saved = position;
+    journal_reader_seek(sink->reader, position);
 }
 
 void sink_start(struct sink *sink)
@@ -167,6 +188,20 @@ void sink_wake(struct sink *sink)
     sink->type->wake(sink->link);
 }
 
+void sink_flush(struct sink *sink)
+{
+    if (sink->type->flush != NULL)
+        sink->type->flush(sink->link);
+    else
+        sink->type->wake(sink->link);
+}
+
+void sink_reopen(struct sink *sink)
+{
+    if (sink->type->reopen != NULL)
+        sink->type->reopen(sink->link);
+}
+
 void sink_close(struct sink *sink)
 {
     if (sink == NULL)
@@ -177,6 +212,7 @@ void sink_close(struct sink *sink)
         sink_save(sink);
     }
     journal_reader_free(sink->reader);
+    sink_lag_release(&sink->lag);
     free(sink->cursor_path);
     free(sink->cursor_new);
     sink->magic = 0;
@@ -203,6 +239,33 @@ const char *sink_name(const struct sink *sink)
     return sink->name;
 }
 
+/* ---- status ---- */
+
+void sink_measure(struct sink *sink)
+{
+    atomic_store_explicit(
+        &sink->status_lag_bytes, journal_behind(sink->journal, sink->confirmed), memory_order_relaxed);
+    atomic_store_explicit(&sink->status_oldest_us,
+        sink_lag_oldest(&sink->lag, sink->journal, sink->confirmed), memory_order_relaxed);
+}
+
+void sink_status(struct sink *sink, struct exporter_sink_status *status)
+{
+    uint64_t oldest_us = atomic_load_explicit(&sink->status_oldest_us, memory_order_relaxed);
+    uint64_t now_us = clock_wall_us();
+
+    assert(sink->magic == SINK_MAGIC);
+    *status = (struct exporter_sink_status){
+        .name = sink->name,
+        .kind = sink->type->name,
+        .up = atomic_load_explicit(&sink->status_up, memory_order_relaxed),
+        .delivered = atomic_load_explicit(&sink->status_delivered, memory_order_relaxed),
+        .failures = atomic_load_explicit(&sink->status_failures, memory_order_relaxed),
+        .lag_bytes = atomic_load_explicit(&sink->status_lag_bytes, memory_order_relaxed),
+        .lag_seconds = oldest_us == 0 || now_us <= oldest_us ? 0 : (double)(now_us - oldest_us) / 1e6,
+    };
+}
+
 /* ---- for the kinds ---- */
 
 static void sink_report(struct sink *sink, enum audit_action action, enum reason reason, const char *detail)
@@ -216,17 +279,19 @@ static void sink_report(struct sink *sink, enum audit_action action, enum reason
     sink->owner.report(sink->owner.argument, &event);
 }
 
-/* How many lines are missing is not known: what was skipped is no line. */
+/* How many lines are missing is not known: what was skipped is no line. A sink that is away comes by the same
+ * places again and again: only what is behind the last one is news. */
 static void sink_report_damage(struct sink *sink)
 {
     struct journal_position position = journal_reader_position(sink->reader);
+    const struct journal_position segment = {position.epoch, position.first, 0};
     char detail[160];
 
     LOG_LIMITED(LOG_ERROR, "sink", "damaged line in the journal skipped", log_string("sink", sink->name),
         log_unsigned("first", position.first), log_unsigned("offset", position.offset));
-    if (sink->damaged_segment == (position.epoch ^ position.first))
+    if (journal_position_compare(segment, sink->damaged) <= 0)
         return;
-    sink->damaged_segment = position.epoch ^ position.first;
+    sink->damaged = segment;
     snprintf(detail, sizeof(detail),
         "skipped what is no line of the journal, in segment %016" PRIx64 "-%" PRIu64
         " before offset %" PRIu64,
@@ -234,20 +299,39 @@ static void sink_report_damage(struct sink *sink)
     sink_report(sink, AUDIT_audit_gap, REASON_audit_lost, detail);
 }
 
+/* The lines are there, and may be had later: nothing is skipped. */
+static void sink_fail_reading(struct sink *sink, int error)
+{
+    struct timeval wait = backoff_down(&sink->reading);
+    uint64_t wait_ms = (uint64_t)wait.tv_sec * 1000 + (uint64_t)wait.tv_usec / 1000;
+    char detail[128];
+
+    sink->unreadable = true;
+    sink->read_again_ms = clock_monotonic_ms() + wait_ms;
+    snprintf(detail, sizeof(detail), "the journal can't be read: %s", strerror(error));
+    sink_fail(sink, REASON_sink_unreachable, detail);
+}
+
 bool sink_next(struct sink *sink, struct journal_line *line)
 {
+    if (sink->unreadable && clock_monotonic_ms() < sink->read_again_ms)
+        return false;
     for (;;) {
         switch (journal_reader_next(sink->reader, line)) {
         case JOURNAL_LINE:
+            if (sink->unreadable)
+                backoff_up(&sink->reading);
+            sink->unreadable = false;
+            sink_lag_add(&sink->lag, line);
             return true;
         case JOURNAL_END:
+            sink->unreadable = false;
             return false;
         case JOURNAL_DAMAGED:
             sink_report_damage(sink);
             break;
         case JOURNAL_FAILED:
-            LOG_LIMITED(LOG_ERROR, "sink", "journal not readable", log_string("sink", sink->name),
-                log_string("error", strerror(errno)));
+            sink_fail_reading(sink, errno);
             return false;
         }
     }
@@ -256,27 +340,36 @@ bool sink_next(struct sink *sink, struct journal_line *line)
 void sink_rewind(struct sink *sink)
 {
     journal_reader_seek(sink->reader, sink->confirmed);
+    sink_lag_rewind(&sink->lag);
 }
 
 void sink_confirm(struct sink *sink, struct journal_position end)
 {
     assert(journal_position_compare(end, sink->confirmed) > 0);
     sink->confirmed = end;
-    if (sink->state != SINK_UP) {
+    atomic_fetch_add_explicit(
+        &sink->status_delivered, sink_lag_confirm(&sink->lag, end), memory_order_relaxed);
+    if (sink->state != SINK_UP && !sink->unreadable) {
         LOG_EVENT(LOG_INFO, "sink", "sink is up", log_string("sink", sink->name));
         if (sink->state == SINK_DOWN)
             sink_report(sink, AUDIT_sink_up, REASON_sink_connected, "");
         sink->state = SINK_UP;
+        sink->trouble = (struct sink_trouble){0};
+        atomic_store_explicit(&sink->status_up, true, memory_order_relaxed);
     }
     sink->owner.progress(sink->owner.argument);
 }
 
 void sink_fail(struct sink *sink, enum reason reason, const char *detail)
 {
-    LOG_LIMITED(LOG_WARN, "sink", "sink is down", log_string("sink", sink->name),
-        log_string("reason", reason_info(reason)->name), log_string("detail", detail));
+    if (sink_trouble_add(&sink->trouble, reason_info(reason)->name, detail, clock_monotonic_ms()))
+        LOG_LIMITED(LOG_WARN, "sink", "sink is down", log_string("sink", sink->name),
+            log_string("reason", reason_info(reason)->name), log_string("detail", detail),
+            log_unsigned("failures", sink->trouble.failures));
+    atomic_fetch_add_explicit(&sink->status_failures, 1, memory_order_relaxed);
     if (sink->state == SINK_DOWN)
         return;
     sink->state = SINK_DOWN;
+    atomic_store_explicit(&sink->status_up, false, memory_order_relaxed);
     sink_report(sink, AUDIT_sink_down, reason, detail);
 }

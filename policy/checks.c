@@ -39,6 +39,19 @@ uint64_t checks_match(const struct policy *policy, const struct policy_subject *
     return checks;
 }
 
+size_t policy_rule_info_count(const struct policy *policy)
+{
+    assert(policy->magic == POLICY_MAGIC);
+    return policy->rule_count + policy->check_count;
+}
+
+const struct policy_rule_info *policy_rule_info_at(const struct policy *policy, size_t index)
+{
+    assert(policy->magic == POLICY_MAGIC && index < policy->rule_count + policy->check_count);
+    return index < policy->rule_count ? &policy->rules[index].info
+                                      : &policy->checks[index - policy->rule_count].info.info;
+}
+
 size_t policy_check_count(const struct policy *policy)
 {
     assert(policy->magic == POLICY_MAGIC);

@@ -363,8 +363,10 @@ void compile_rules(struct compiler *compiler)
     const struct parsed_rules *parsed = &compiler->parsed->rules;
     struct policy_rule *rules = arena_calloc(compiler->arena, parsed->count, sizeof(*rules));
     const char **names = compile_group_names(compiler);
-    for (size_t i = 0; i < parsed->count; i++)
+    for (size_t i = 0; i < parsed->count; i++) {
         compile_rule(compiler, &parsed->items[i], names, &rules[i]);
+        rules[i].info.index = (uint32_t)i;
+    }
     check_names(compiler);
     rank_rules(rules, parsed->count);
     compiler->policy->rules = rules;

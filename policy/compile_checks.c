@@ -155,6 +155,7 @@ static void compile_check(struct compiler *compiler, const struct parsed_check *
         .topic_count = parsed->topics.count,
     };
     check->match.topics = compile_patterns(compiler, &parsed->topics, &check->match.slots);
+    check->match.info.index = (uint32_t)(compiler->policy->rule_count + index);
     check->info.info = check->match.info;
     check->info.kind = kind_of(parsed);
     check->info.monitor = check->match.monitor || compiler->policy->settings.mode == POLICY_MONITOR;

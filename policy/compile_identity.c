@@ -195,6 +195,8 @@ static void compile_client_id(struct compiler *compiler)
         return;
     pattern->given = true;
     pattern->info = compile_info(compiler, VIEW("client_id"), &string->place);
+    pattern->mismatch =
+        arena_format(compiler->arena, "the client identifier does not fit \"%.*s\"", VIEW_ARGS(string->text));
     pattern->open = memchr(string->text.data, '*', string->text.length) != NULL;
     int found = placeholder_split(compiler->diag, &compiler->policy->names, string, string->text,
         &pattern->slot, &pattern->prefix, &pattern->suffix);

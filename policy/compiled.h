@@ -107,6 +107,7 @@ struct client_id_pattern {
     uint8_t slot;
     struct view prefix, suffix;   /* globs */
     struct policy_rule_info info; /* named where it refuses */
+    const char *mismatch;         /* and what is wrong then: a sentence */
 };
 
 struct policy {

@@ -338,7 +338,8 @@ static struct policy_identification check_client_id(
         return value_refused(policy, subject, pattern->slot, &pattern->info);
     /* One that the broker is to make up can only fit a pattern with a '*'; it is checked when it is known. */
     bool fits = client_id.length == 0 ? pattern->open : client_id_fits(pattern, value, client_id);
-    return fits ? identified() : identity_refused(REASON_client_id_not_allowed, &pattern->info, "client_id");
+    return fits ? identified()
+                : identity_refused(REASON_client_id_not_allowed, &pattern->info, pattern->mismatch);
 }
 
 /* ---- the whole ---- */
@@ -406,7 +407,8 @@ struct policy_identification policy_subject_set_client_id(
         return identified();
     struct policy_identification identification = check_client_id(policy, subject, client_id);
     if (identification.result != POLICY_REFUSED && client_id.length == 0 && policy->client_id.given)
-        identification = identity_refused(REASON_client_id_not_allowed, &policy->client_id.info, "client_id");
+        identification = identity_refused(
+            REASON_client_id_not_allowed, &policy->client_id.info, policy->client_id.mismatch);
     if (identification.result != POLICY_REFUSED) {
         free((void *)(uintptr_t)subject->values[SLOT_CLIENT_ID].data);
         subject->values[SLOT_CLIENT_ID] = (struct view){NULL, 0};

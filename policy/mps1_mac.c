@@ -30,6 +30,11 @@ static bool is_small(unsigned algorithm)
     return algorithm == MPS1_HMAC_SHA_256;
 }
 
+static size_t state_size(unsigned algorithm)
+{
+    return is_small(algorithm) ? sizeof(SHA256_CTX) : sizeof(SHA512_CTX);
+}
+
 static void begin(unsigned algorithm, union state *state)
 {
     if (is_small(algorithm))
@@ -159,20 +164,21 @@ static void put_message(struct input *input, bool props, const struct mps1_messa
 void mps1_mac(const struct mps1_key *key, struct view covered, bool props, const struct mps1_message *message,
     uint8_t tag[MPS1_TAG_MAX])
 {
+    const size_t size = state_size(key->algorithm);
     struct input input;
     uint8_t inner[MPS1_TAG_MAX];
 
     input.algorithm = key->algorithm;
     input.length = 0;
-    memcpy(&input.state, &key->inner, sizeof(input.state));
+    memcpy(&input.state, &key->inner, size);
     put(&input, covered);
     put_message(&input, props, message);
     flush(&input);
     finish(key->algorithm, &input.state, inner);
-    memcpy(&input.state, &key->outer, sizeof(input.state));
+    memcpy(&input.state, &key->outer, size);
     add(key->algorithm, &input.state, view_of(inner, mps1_tag_size(key->algorithm)));
     finish(key->algorithm, &input.state, tag);
-    OPENSSL_cleanse(&input.state, sizeof(input.state));
+    OPENSSL_cleanse(&input.state, size);
 }
 
 void mps1_sign(const struct mps1_key *key, const struct mps1_message *message, struct mps1_header *header,
@@ -194,7 +200,7 @@ bool mps1_verify(
     assert(header->algorithm == key->algorithm && header->tag.length == mps1_tag_size(key->algorithm));
     mps1_mac(key, header->covered, (header->flags & MPS1_PROPS) != 0, message, tag);
     same = CRYPTO_memcmp(tag, header->tag.data, header->tag.length) == 0;
-    OPENSSL_cleanse(tag, sizeof(tag)); /* a forger's message has a right tag, too */
+    OPENSSL_cleanse(tag, header->tag.length); /* a forger's message has a right tag, too */
     return same;
 }
 

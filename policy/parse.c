@@ -386,7 +386,6 @@ static const struct keyword policy_table[] = {
         .help =
             "What a message that the rules allow must pass besides: every check whose topics match. At most "
             "64."},
-    {.name = "shadow", .flags = KEYWORD_UNSUPPORTED},
     {.foreign = parse_foreign_policy},
 };
 

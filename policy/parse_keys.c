@@ -103,7 +103,7 @@ static int set_time(struct keyword_context *context, const struct keyword *keywo
 
     if (keyword_expect(context, node, keyword->name, YAML_SCALAR) != 0)
         return -1;
-    if (clock_parse_timestamp(node->text, seconds) != 0)
+    if (clock_parse_seconds(node->text, seconds) != 0)
         return keyword_error(
             context, node, hint, "%s: expected a time, found '%.*s'", keyword->name, VIEW_ARGS(node->text));
     return 0;

@@ -78,7 +78,11 @@ const struct policy_settings *policy_settings(const struct policy *policy);
 struct policy_rule_info {
     const char *name;
     const char *location; /* "policy.yaml:41" (file name without its folder) */
+    uint32_t index;       /* as policy_rule_info_at() counts */
 };
+/* All rules in the file's order, then all checks: what counts by rule counts by their index. */
+size_t policy_rule_info_count(const struct policy *policy);
+const struct policy_rule_info *policy_rule_info_at(const struct policy *policy, size_t index);
 
 /* ---- who ---- */
 

@@ -9,7 +9,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "base/hash.h"
+#include "base/log.h"
 #include "base/memory.h"
 
 #define BUCKETS 4096
@@ -72,6 +74,14 @@ void bans_free(struct bans *bans)
     free_list(bans->ended);
     pthread_mutex_destroy(&bans->lock);
     free(bans);
+}
+
+void bans_count(struct bans *bans, size_t counts[BAN_KINDS])
+{
+    pthread_mutex_lock(&bans->lock);
+    for (int by = 0; by < BAN_KINDS; by++)
+        counts[by] = bans->tables[by].count;
+    pthread_mutex_unlock(&bans->lock);
 }
 
 void bans_on_change(struct bans *bans, void (*changed)(void *context), void *context)
@@ -205,6 +215,15 @@ static enum ban_begun begin_locked(
     return BAN_BEGUN;
 }
 
+static void log_begun(const struct ban_order *order)
+{
+    char until[CLOCK_TIMESTAMP_LENGTH + 1];
+
+    clock_format_timestamp(order->until_wall_us, until);
+    LOG_LIMITED(LOG_INFO, "bans", "a ban has begun", log_string("by", ban_by_name(order->by)),
+        log_view("value", order->value), log_string("until", until), log_view("why", order->why));
+}
+
 enum ban_begun bans_begin(struct bans *bans, struct ban_order *order, uint64_t now_ms)
 {
     enum ban_begun begun;
@@ -213,7 +232,10 @@ enum ban_begun bans_begin(struct bans *bans, struct ban_order *order, uint64_t n
     pthread_mutex_lock(&bans->lock);
     begun = begin_locked(bans, order, now_ms, false);
     pthread_mutex_unlock(&bans->lock);
-    if (begun == BAN_BEGUN && bans->changed != NULL)
+    if (begun != BAN_BEGUN)
+        return begun;
+    log_begun(order);
+    if (bans->changed != NULL)
         bans->changed(bans->context);
     return begun;
 }

@@ -64,6 +64,8 @@ size_t bans_lift_all(struct bans *bans, const char *who, uint64_t now_ms); /* ho
 
 /* Each ban that ended, once: REASON_ban_expired, _lifted or _displaced. False: there is none. */
 bool bans_take_ended(struct bans *bans, uint64_t now_ms, struct ban *out, enum reason *reason);
+/* How many there are of each kind. Those that have ended count until bans_take_ended() has taken them. */
+void bans_count(struct bans *bans, size_t counts[BAN_KINDS]);
 /* When the next one ends, monotonic; 0: there is none. */
 uint64_t bans_next_end(struct bans *bans);
 /* Calls each for every ban that holds; it must not come back here. */

@@ -271,6 +271,13 @@ static const struct keyword config_table[] = {
         .flags = KEYWORD_REQUIRED,
         .value = "path",
         .help = "The policy: who may do what. A file, or a folder whose `*.yaml` files are one policy."},
+    {.name = "shadow_policy",
+        .set = config_set_path,
+        .offset = CONFIG(shadow_policy),
+        .value = "path",
+        .help = "A policy that is tried beside the one in force: nothing is refused because of it, and where "
+                "it decides "
+                "otherwise, the audit has a `shadow-diff`. A file or a folder, as `policy`."},
     {.name = "keys",
         .set = config_set_path,
         .offset = CONFIG(keys),
@@ -332,6 +339,13 @@ static const struct keyword config_table[] = {
         .members = control_table,
         .shape = KEYWORD_MAPPING,
         .help = "Where `mqward reload` and `mqward bans` reach the running mqward. Without it, nowhere."},
+    {.name = "admin",
+        .set = config_set_admin,
+        .offset = CONFIG(admin),
+        .members = config_admin_table,
+        .shape = KEYWORD_MAPPING,
+        .help =
+            "Where [metrics, health and status](metrics.md) are asked for over HTTP. Without it, nowhere."},
     {.name = "log",
         .set = keyword_set_mapping,
         .default_text = "{}",
@@ -433,6 +447,7 @@ struct config *config_load(
     keyword_read(&context, config_table, builder, root);
     resolve_references(&context);
     config_finish_listeners(&context);
+    config_check_places(&context);
     if (partial != NULL)
         *partial = &builder->config;
     return diag_errors(diag) == before ? &builder->config : NULL;

@@ -27,6 +27,11 @@ struct config_address {
     struct diag_place place;
 };
 
+struct config_addresses {
+    struct config_address *items;
+    size_t count;
+};
+
 /* A named file of cas:, password_files: or jwks:. */
 struct config_named_file {
     const char *name;
@@ -77,9 +82,12 @@ struct config_upstream_tls {
     bool verify;
 };
 
+#define CONFIG_SOURCES_MAX 64
 struct config_upstream {
     const char *name;
     struct config_address address;
+    struct config_addresses sources; /* of connections to it, ports 0, CONFIG_SOURCES_MAX at most; none: the
+                                        system chooses */
     enum dialect dialect;
     struct config_upstream_tls *tls; /* NULL: plain */
     uint64_t timeout_connect_ms, timeout_connack_ms;
@@ -89,32 +97,112 @@ struct config_upstream {
 
 enum config_fsync { CONFIG_FSYNC_ALWAYS, CONFIG_FSYNC_INTERVAL, CONFIG_FSYNC_NEVER };
 
-/* How a Redis is reached. */
-struct config_redis_server {
-    struct config_address address; /* or a Unix socket */
-    uint64_t database, timeout_ms;
+/* How servers of one kind are spoken to. */
+struct config_redis_access {
     const char *username;             /* NULL: none */
     struct config_path password_file; /* path NULL: none; the password is the file's first line */
     struct config_upstream_tls *tls;  /* NULL: plain */
 };
 
+#define CONFIG_REDIS_NODES_MAX 16 /* addresses of sentinels, or of a cluster */
+
+struct config_redis_sentinel {
+    struct config_redis_access access; /* the first, as in the server's: both have the same keywords */
+    struct config_addresses addresses;
+    const char *master;
+};
+
+/* How a Redis is reached: one of address, sentinel and cluster is given. */
+struct config_redis_server {
+    struct config_redis_access access;
+    struct config_address address;          /* or a Unix socket; text NULL: not given */
+    struct config_redis_sentinel *sentinel; /* NULL: not given */
+    struct config_addresses cluster;        /* none: not given */
+    uint64_t database, timeout_ms;
+};
+
+/* One of stream, list and channel is not NULL. */
 struct config_redis {
     struct config_redis_server server; /* the first: its keywords are those of all of its kind */
-    const char *stream, *field;
-    uint64_t max_length;
+    const char *stream, *list, *channel;
+    const char *field;
+    uint64_t max_length, replicas;
     bool shared;
 };
 
+struct config_kafka_sasl {
+    int mechanism;    /* a row of config_kafka.c */
+    const char *name; /* of the mechanism, as Kafka has it */
+    const char *username;
+    struct config_path password_file;
+};
+
+struct exporter_kafka_property;
+struct config_kafka {
+    const char *brokers; /* "host:port,host:port" */
+    const char *topic;
+    int key; /* enum exporter_kafka_key */
+    uint64_t timeout_ms;
+    struct config_upstream_tls *tls; /* NULL: plain */
+    struct config_kafka_sasl *sasl;  /* NULL: none */
+    const struct exporter_kafka_property *properties;
+    size_t property_count;
+};
+
+struct config_sink_file {
+    struct config_path path;
+    unsigned mode;
+    uint64_t max_size, keep; /* max_size 0: never rotated */
+    uint64_t timeout_ms;
+};
+
+struct config_sink_stdout {
+    uint64_t timeout_ms;
+    struct diag_place place;
+};
+
+struct config_sink_syslog {
+    struct config_address address; /* or a Unix socket */
+    int udp;
+    struct config_upstream_tls *tls; /* NULL: plain */
+    int framing, format;             /* enum syslog_framing, enum syslog_format */
+    int facility;                    /* RFC 5424, section 6.2.1 */
+    const char *sd_id;
+    uint64_t max_message, timeout_ms;
+};
+
+/* Of one kind: one of the pointers to their parts is not NULL. */
 struct config_sink {
     const char *name;
+    struct diag_place place;               /* of the name */
+    const struct config_upstream_tls *tls; /* of whatever kind it is; NULL: plain */
     struct config_redis *redis;
+    struct config_kafka *kafka;
+    struct config_sink_file *file;
+    struct config_sink_stdout *output; /* stdout */
+    struct config_sink_syslog *syslog;
+};
+
+enum config_on_full { CONFIG_ON_FULL_BLOCK, CONFIG_ON_FULL_DENY, CONFIG_ON_FULL_DROP };
+
+struct config_checkpoint {
+    uint64_t events, interval_ms;
+};
+
+struct config_chain {
+    struct config_path signing_key; /* path NULL: the default one of the directory */
+    struct config_checkpoint checkpoint;
 };
 
 struct config_audit {
+    const char *text; /* the whole section as written, to see whether it has changed */
     struct config_path directory;
     enum config_fsync fsync;
     uint64_t fsync_interval_ms;
     uint64_t ring_bytes, segment_bytes, quota_bytes, retention_ms;
+    uint64_t aggregate_ms; /* 0: nothing is aggregated */
+    int on_full;           /* enum config_on_full */
+    struct config_chain chain;
     struct config_sink *sinks;
     size_t sink_count;
 };
@@ -155,10 +243,17 @@ struct config_scan {
     struct config_quarantine quarantine;
 };
 
+/* Metrics and health, over HTTP. */
+struct config_admin {
+    struct config_address listen; /* text NULL: nowhere */
+    int remote;                   /* an address that is not of loopback is meant so */
+};
+
 struct config {
     uint64_t workers; /* CONFIG_AUTO or 1..256 */
     struct config_path policy;
-    struct config_path keys; /* path NULL: none */
+    struct config_path shadow_policy; /* path NULL: none */
+    struct config_path keys;          /* path NULL: none */
     struct config_listener *listeners;
     size_t listener_count;
     struct config_upstream *upstreams;
@@ -175,7 +270,8 @@ struct config {
     struct config_audit audit;
     struct config_replay replay;
     struct config_path control_socket; /* path NULL: none */
-    int log_level, log_format;         /* enum log_level, enum log_format */
+    struct config_admin admin;
+    int log_level, log_format; /* enum log_level, enum log_format */
     uint64_t limit_filters, limit_password_checks, limit_password_memory;
     uint64_t limit_login_failures_per_address, limit_login_failures_per_name,
         login_window_ms; /* 0: any number */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* audit: of mqward.yaml: rings, journal and sinks. Called by proxy/config.c through the table of the file. */
+/* audit: of mqward.yaml: rings and journal; its sinks are config_sinks.c's. Called by proxy/config.c through
+ * the table of the file. */
 #include "base/number.h"
 #include "proxy/config_build.h"
 
@@ -8,118 +9,6 @@
 #define MS_SECOND 1000
 #define MS_MINUTE (60 * MS_SECOND)
 #define MS_DAY (24 * 60 * MS_MINUTE)
-
-/* Redis */
-
-#define REDIS(field) offsetof(struct config_redis, field)
-
-static const struct keyword redis_table[] = {
-    CONFIG_REDIS_KEYWORDS("5s", 10 * MS_MINUTE),
-    {.name = "stream",
-        .set = config_set_text,
-        .offset = REDIS(stream),
-        .default_text = "mqward:audit",
-        .value = "string",
-        .help = "Key of the stream."},
-    {.name = "field",
-        .set = config_set_text,
-        .offset = REDIS(field),
-        .default_text = "event",
-        .value = "string",
-        .help = "Field of a stream entry that holds the event's JSON."},
-    {.name = "max_length",
-        .set = keyword_set_number,
-        .offset = REDIS(max_length),
-        .default_text = "1000000",
-        .maximum = INT64_MAX,
-        .help = "The stream is trimmed to about so many entries (`MAXLEN ~`). 0: never."},
-    {.name = "shared",
-        .set = keyword_set_boolean,
-        .offset = REDIS(shared),
-        .default_text = "false",
-        .help = "`true` when others, such as further mqwards, write to the same stream. Redis then gives the "
-                "IDs, and an "
-                "event that is sent twice is in the stream twice."},
-    {0},
-};
-
-static int set_redis(struct keyword_context *context, const struct keyword *keyword, void *target,
-    const struct yaml_node *node)
-{
-    if (keyword_expect(context, node, keyword->name, YAML_MAPPING) != 0)
-        return -1;
-    struct config_redis *redis = arena_alloc(context->arena, sizeof(*redis));
-    *(struct config_redis **)(void *)((char *)target + keyword->offset) = redis;
-    return config_read_redis(context, keyword, redis, node);
-}
-
-/* Sinks */
-
-struct sink_row {
-    struct config_sink sink;
-    struct keyword_string name;
-};
-
-/* Names become file names: nothing that leaves the folder or hides in it. */
-static int set_sink_name(struct keyword_context *context, const struct keyword *keyword, void *target,
-    const struct yaml_node *node)
-{
-    if (keyword_set_string(context, keyword, target, node) != 0)
-        return -1;
-    struct keyword_string *name = (void *)((char *)target + keyword->offset);
-    if (config_is_name(name->text))
-        return 0;
-    name->text = (struct view){NULL, 0};
-    return keyword_error(context, node, "it becomes part of a file name: " CONFIG_NAME_HINT,
-        "name: '%.*s' is not a possible name", VIEW_ARGS(node->text));
-}
-
-static const struct keyword sink_table[] = {
-    {.name = "name",
-        .set = set_sink_name,
-        .offset = offsetof(struct sink_row, name),
-        .flags = KEYWORD_REQUIRED,
-        .value = "string",
-        .help = "Its name in the log, and of its cursor file. Letters, digits, `_` and `-`. A sink with a "
-                "new name "
-                "begins with the oldest event of the journal."},
-    {.name = "redis",
-        .set = set_redis,
-        .offset = offsetof(struct sink_row, sink.redis),
-        .flags = KEYWORD_REQUIRED,
-        .members = redis_table,
-        .value = "mapping",
-        .help = "A Redis stream."},
-    {0},
-};
-
-static void finish_sink(struct keyword_context *context, void *target, const struct yaml_node *node)
-{
-    (void)context;
-    (void)node;
-    struct sink_row *row = target;
-    row->sink.name = (const char *)row->name.text.data;
-}
-
-int config_set_sinks(struct keyword_context *context, const struct keyword *keyword, void *target,
-    const struct yaml_node *node)
-{
-    struct config_audit *audit = target;
-    struct sink_row *rows = config_read_list(context, keyword, node, sizeof(*rows), finish_sink);
-    if (rows == NULL)
-        return -1;
-    struct config_unique *unique = arena_calloc(context->arena, node->count, sizeof(*unique));
-    size_t named = 0;
-    audit->sinks = arena_calloc(context->arena, node->count, sizeof(*audit->sinks));
-    audit->sink_count = node->count;
-    for (size_t i = 0; i < node->count; i++) {
-        audit->sinks[i] = rows[i].sink;
-        if (rows[i].sink.name != NULL)
-            unique[named++] =
-                (struct config_unique){rows[i].sink.name, rows[i].sink.name, rows[i].name.place};
-    }
-    return config_check_unique(context, unique, named, "sink") == 0 ? 0 : -1;
-}
 
 /* Rings and journal */
 
@@ -164,22 +53,18 @@ static int set_ring(struct keyword_context *context, const struct keyword *keywo
 }
 
 static const struct keyword_choice on_full_choices[] = {
-    {"block", 0, false, "clients are no longer read until there is room again. Nothing is lost."},
-    {"deny", 1, true, NULL},
-    {"drop", 2, true, NULL},
+    {"block", CONFIG_ON_FULL_BLOCK, false,
+        "clients are no longer read until there is room again. Nothing is lost."},
+    {"deny", CONFIG_ON_FULL_DENY, false,
+        "each CONNECT, PUBLISH, SUBSCRIBE and delivery that can't be recorded is refused "
+        "(`audit_unavailable`); "
+        "connections stay, and what needs no record goes on. Refusals that found no room are counted."},
+    {"drop", CONFIG_ON_FULL_DROP, false,
+        "traffic goes on, and events are lost: of severity 21 above half of the ring, 47 above three "
+        "quarters, 73 "
+        "above seven eighths, 99 when nothing fits. They are counted."},
     {0},
 };
-
-/* The only value says what happens anyway, so there is nothing to keep. */
-static int set_on_full(struct keyword_context *context, const struct keyword *keyword, void *target,
-    const struct yaml_node *node)
-{
-    (void)target;
-    int value;
-    struct keyword into_value = *keyword;
-    into_value.offset = 0;
-    return keyword_set_choice(context, &into_value, &value, node);
-}
 
 #define AUDIT(field) offsetof(struct config_audit, field)
 
@@ -231,13 +116,29 @@ const struct keyword config_audit_table[] = {
                 "the quota "
                 "deletes."},
     {.name = "on_full",
-        .set = set_on_full,
+        .set = keyword_set_choice,
+        .offset = AUDIT(on_full),
         .default_text = "block",
         .choices = on_full_choices,
         .help = "What happens when there is no room for further events."},
+    {.name = "aggregate",
+        .set = keyword_set_duration_ms,
+        .offset = AUDIT(aggregate_ms),
+        .default_text = "10s",
+        .maximum = 60 * MS_MINUTE,
+        .help = "Denials and refusals that are alike are one event, and within this time after it only "
+                "counted: then one "
+                "event has their number (`mqward.suppressed`). 0: each has an event of its own."},
+    {.name = "chain",
+        .set = keyword_set_mapping,
+        .offset = AUDIT(chain),
+        .default_text = "{}",
+        .members = config_chain_table,
+        .shape = KEYWORD_MAPPING,
+        .help = "The chain over all lines of the journal, and its [checkpoints](audit.md#the-chain)."},
     {.name = "sinks",
         .set = config_set_sinks,
-        .members = sink_table,
+        .members = config_sink_table,
         .shape = KEYWORD_LIST,
         .help = "Where events are sent. Without a sink the journal is all there is."},
     {0},
@@ -249,6 +150,7 @@ int config_set_audit(struct keyword_context *context, const struct keyword *keyw
     struct config_audit *audit = (void *)((char *)target + keyword->offset);
     if (keyword_set_mapping(context, keyword, target, node) != 0)
         return -1;
+    audit->text = config_show(context, node);
     if (audit->segment_bytes <= audit->quota_bytes / 4)
         return 0;
     const struct yaml_node *segment = config_find_member(node, "segment");

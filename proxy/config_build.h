@@ -39,20 +39,35 @@ struct config_builder *config_builder_of(struct keyword_context *context);
 
 extern const struct keyword config_listener_table[];
 extern const struct keyword config_upstream_table[];
+extern const struct keyword config_admin_table[];
 extern const struct keyword config_audit_table[];
+extern const struct keyword config_chain_table[];
+extern const struct keyword config_sink_table[];
+extern const struct keyword config_kafka_table[];
 extern const struct keyword config_replay_table[];
 extern const struct keyword config_rules_table[];
 extern const struct keyword config_scan_table[];
 extern const struct keyword config_redis_tls_table[];
+extern const struct keyword config_redis_sentinel_table[];
+extern const struct keyword config_redis_sink_table[];
+extern const struct keyword config_sink_file_table[];
+extern const struct keyword config_sink_stdout_table[];
+extern const struct keyword config_sink_syslog_table[];
 
-keyword_set config_set_audit;     /* into builder->config.audit */
-keyword_set config_set_listeners; /* into builder->listeners */
-keyword_set config_set_upstreams; /* into builder->config.upstreams */
-keyword_set config_set_rules;     /* into builder->config.rules */
-keyword_set config_set_sinks;     /* into struct config_audit's sinks */
+keyword_set config_set_admin;       /* struct config_admin */
+keyword_set config_set_audit;       /* into builder->config.audit */
+keyword_set config_set_kafka;       /* struct config_kafka *, read against keyword->members */
+keyword_set config_set_listeners;   /* into builder->listeners */
+keyword_set config_set_upstreams;   /* into builder->config.upstreams */
+keyword_set config_set_rules;       /* into builder->config.rules */
+keyword_set config_set_sinks;       /* into struct config_audit's sinks */
+keyword_set config_set_sink_file;   /* struct config_sink_file *, read against keyword->members */
+keyword_set config_set_sink_stdout; /* struct config_sink_stdout *, likewise */
+keyword_set config_set_sink_syslog; /* struct config_sink_syslog *, likewise */
 
 /* Checks of the parts that need the whole file, references already resolved. */
 void config_finish_listeners(struct keyword_context *context);
+void config_check_places(struct keyword_context *context); /* after that */
 
 /* Setters. The comment names the field's type. */
 keyword_set config_set_text;             /* const char *: one line, not empty */
@@ -75,6 +90,8 @@ void config_add_reference(struct keyword_context *context, struct keyword_string
     const struct config_named_file **ca, const struct config_upstream **upstream);
 /* The member of a mapping with this key, or NULL. */
 const struct yaml_node *config_find_member(const struct yaml_node *mapping, const char *key);
+/* A value as it is written, without comments and layout: the same text means the same. In the arena. */
+const char *config_show(struct keyword_context *context, const struct yaml_node *node);
 /* certificate and key: both or none. */
 void config_check_key_pair(struct keyword_context *context, const struct yaml_node *mapping);
 
@@ -94,10 +111,18 @@ struct config_unique {
 size_t config_check_unique(
     struct keyword_context *context, struct config_unique *items, size_t count, const char *what);
 
+keyword_set config_set_redis_sink;     /* struct config_redis * */
+keyword_set config_set_redis_sentinel; /* struct config_redis_sentinel * */
+keyword_set config_set_redis_nodes;    /* struct config_addresses */
+
 /* Reads a mapping against keyword->members, whose first rows are CONFIG_REDIS_KEYWORDS, into redis, a struct
  * that begins with a struct config_redis_server. Returns 0, or -1 after an error was added. */
 int config_read_redis(struct keyword_context *context, const struct keyword *keyword, void *redis,
     const struct yaml_node *node);
+
+/* Two sinks do not write to one file. Returns the number of errors added. */
+size_t config_check_sink_files(
+    struct keyword_context *context, const struct config_sink *sinks, size_t count);
 
 /* The rows that the TLS of every connection has that mqward opens (struct config_upstream_tls). */
 /* clang-format off */
@@ -123,44 +148,57 @@ int config_read_redis(struct keyword_context *context, const struct keyword *key
         .value = "path", \
         .help = "Its private key (PEM)."}
 
+/* How servers are spoken to (struct config_redis_access, at the start of the target). */
+#define CONFIG_REDIS_ACCESS_KEYWORDS(whom) \
+    {.name = "username", \
+        .set = config_set_text, \
+        .offset = offsetof(struct config_redis_access, username), \
+        .value = "string", \
+        .help = "ACL user. Without it, the default user of " whom "."}, \
+    {.name = "password_file", \
+        .set = config_set_path, \
+        .offset = offsetof(struct config_redis_access, password_file), \
+        .value = "path", \
+        .help = "File whose first line is the password. Others may not read it (mode 0600)."}, \
+    {.name = "tls", \
+        .set = config_set_upstream_tls, \
+        .offset = offsetof(struct config_redis_access, tls), \
+        .members = config_redis_tls_table, \
+        .value = "mapping", \
+        .help = "TLS towards " whom "; `{}` is TLS with the system's CAs. Without it: plain."}
+
 /* The rows that every connection to a Redis has (struct config_redis_server). timeout: its default; longest: its
  * maximum, in milliseconds. */
 #define CONFIG_REDIS_KEYWORDS(timeout, longest) \
     {.name = "address", \
         .set = config_set_socket_address, \
         .offset = offsetof(struct config_redis_server, address), \
-        .flags = KEYWORD_REQUIRED, \
+        .flags = KEYWORD_ALTERNATIVE, \
         .value = "`host:port`, `[v6]:port` or the absolute path of a socket", \
+        .example = "127.0.0.1:6379", \
         .help = "The server."}, \
+    {.name = "sentinel", \
+        .set = config_set_redis_sentinel, \
+        .offset = offsetof(struct config_redis_server, sentinel), \
+        .flags = KEYWORD_ALTERNATIVE, \
+        .members = config_redis_sentinel_table, \
+        .value = "mapping", \
+        .help = "Instead of `address`: sentinels that know which server is the master, and follow it when it " \
+                "changes."}, \
     {.name = "database", \
         .set = keyword_set_number, \
         .offset = offsetof(struct config_redis_server, database), \
         .default_text = "0", \
         .maximum = INT32_MAX, \
         .help = "Number of the database."}, \
-    {.name = "username", \
-        .set = config_set_text, \
-        .offset = offsetof(struct config_redis_server, username), \
-        .value = "string", \
-        .help = "ACL user. Without it, Redis's default user."}, \
-    {.name = "password_file", \
-        .set = config_set_path, \
-        .offset = offsetof(struct config_redis_server, password_file), \
-        .value = "path", \
-        .help = "File whose first line is the password."}, \
+    CONFIG_REDIS_ACCESS_KEYWORDS("Redis"), \
     {.name = "timeout", \
         .set = keyword_set_duration_ms, \
         .offset = offsetof(struct config_redis_server, timeout_ms), \
         .default_text = timeout, \
         .minimum = 100, \
         .maximum = longest, \
-        .help = "To connect, and for an answer."}, \
-    {.name = "tls", \
-        .set = config_set_upstream_tls, \
-        .offset = offsetof(struct config_redis_server, tls), \
-        .members = config_redis_tls_table, \
-        .value = "mapping", \
-        .help = "TLS towards Redis; `{}` is TLS with the system's CAs. Without it: plain."}
+        .help = "To connect, and without any answer to what was sent."}
 /* clang-format on */
 
 #endif

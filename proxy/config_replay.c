@@ -17,6 +17,12 @@ static int set_prefix(struct keyword_context *context, const struct keyword *key
         CONFIG_REPLAY_PREFIX_MAX);
 }
 
+static const struct keyword_foreign foreign_keys[] = {
+    {"cluster", "the store's keys lie in many slots: name one server, or sentinels", "address"},
+    {"sentinels", "write sentinel: {addresses: [...], master: ...}", "sentinel"},
+    {0},
+};
+
 static const struct keyword redis_table[] = {
     CONFIG_REDIS_KEYWORDS("1s", 10 * MS_SECOND),
     {.name = "prefix",
@@ -25,7 +31,7 @@ static const struct keyword redis_table[] = {
         .default_text = "mps1:",
         .value = "string",
         .help = "What its keys begin with: the same for all proxies that share the store."},
-    {0},
+    {.foreign = foreign_keys},
 };
 
 static int set_redis(struct keyword_context *context, const struct keyword *keyword, void *target,

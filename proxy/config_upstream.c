@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* upstreams: of mqward.yaml, and the TLS of connections that mqward opens (brokers; Redis shares it). Called
  * by proxy/config.c through the table of the file. */
+#include <arpa/inet.h>
+#include <string.h>
+
 #include "proxy/config_build.h"
 
 #define MS_HOUR 3600000
@@ -59,6 +62,46 @@ struct upstream_row {
     int dialect;
 };
 
+/* A source address is one of this machine, without a port. */
+static int set_source(
+    struct keyword_context *context, const struct yaml_node *node, struct config_address *address)
+{
+    struct keyword_string string = {0};
+    const struct keyword plain = {.name = "source_addresses"};
+    unsigned char bytes[16];
+
+    if (keyword_set_string(context, &plain, &string, node) != 0)
+        return -1;
+    address->text = address->host = (const char *)string.text.data;
+    address->place = node->place;
+    if (inet_pton(AF_INET, address->host, bytes) == 1 || inet_pton(AF_INET6, address->host, bytes) == 1)
+        return 0;
+    return keyword_error(context, node, "an IPv4 or IPv6 address of this machine, without a port",
+        "source_addresses: '%s' is not an address", address->host);
+}
+
+static int set_sources(struct keyword_context *context, const struct keyword *keyword, void *target,
+    const struct yaml_node *node)
+{
+    struct config_addresses *sources = (void *)((char *)target + keyword->offset);
+    size_t before = diag_errors(context->diag);
+
+    if (keyword_expect(context, node, keyword->name, YAML_SEQUENCE) != 0)
+        return -1;
+    if (node->count == 0 || node->count > CONFIG_SOURCES_MAX)
+        return keyword_error(
+            context, node, NULL, "%s: from 1 to %d are possible", keyword->name, CONFIG_SOURCES_MAX);
+    sources->items = arena_calloc(context->arena, node->count, sizeof(*sources->items));
+    struct config_unique *unique = arena_calloc(context->arena, node->count, sizeof(*unique));
+    for (const struct yaml_node *each = node->first; each != NULL; each = each->next) {
+        struct config_address *address = &sources->items[sources->count];
+        if (set_source(context, each, address) == 0)
+            unique[sources->count++] = (struct config_unique){address->text, address->text, address->place};
+    }
+    config_check_unique(context, unique, sources->count, "address");
+    return diag_errors(context->diag) == before ? 0 : -1;
+}
+
 const struct keyword config_upstream_table[] = {
     {.name = "name",
         .set = keyword_set_string,
@@ -71,6 +114,16 @@ const struct keyword config_upstream_table[] = {
         .flags = KEYWORD_REQUIRED,
         .value = "`host:port` or `[v6]:port`",
         .help = "The broker."},
+    {.name = "source_addresses",
+        .set = set_sources,
+        .offset = offsetof(struct upstream_row, upstream.sources),
+        .like = keyword_set_strings,
+        .value = "list of IP addresses",
+        .example = "[10.0.0.5, 10.0.0.6]",
+        .help =
+            "Addresses of this machine that connections to the broker begin from, in turn, at most 64. Each "
+            "of them has its own ports, some 28,000 by default; without this list the system chooses one "
+            "address, and there are no more connections to a broker than ports."},
     {.name = "dialect",
         .set = keyword_set_choice,
         .offset = offsetof(struct upstream_row, dialect),
@@ -125,10 +178,28 @@ int config_set_upstream_tls(struct keyword_context *context, const struct keywor
     return errors == 0 ? 0 : -1;
 }
 
+/* To an address there is no way from those of the other family alone; of a name it is not known yet. */
+static void check_family(struct keyword_context *context, const struct config_upstream *upstream)
+{
+    unsigned char bytes[16];
+    bool v4, same = upstream->sources.count == 0;
+
+    if (upstream->address.host == NULL)
+        return;
+    v4 = inet_pton(AF_INET, upstream->address.host, bytes) == 1;
+    if (!v4 && inet_pton(AF_INET6, upstream->address.host, bytes) != 1)
+        return;
+    for (size_t i = 0; i < upstream->sources.count; i++)
+        same = same || v4 == (strchr(upstream->sources.items[i].host, ':') == NULL);
+    if (!same)
+        diag_add(context->diag, DIAG_ERROR, &upstream->sources.items[0].place, NULL,
+            "source_addresses: none of them is an %s address, as the broker's is", v4 ? "IPv4" : "IPv6");
+}
+
 static void finish_upstream(struct keyword_context *context, void *target, const struct yaml_node *node)
 {
-    (void)context;
     struct upstream_row *row = target;
+    check_family(context, &row->upstream);
     row->upstream.name = (const char *)row->name.text.data;
     row->upstream.dialect = (enum dialect)row->dialect;
     row->upstream.place = node->place;

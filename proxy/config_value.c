@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <sys/un.h>
 
+#include "base/buffer.h"
 #include "base/number.h"
 #include "proxy/config_build.h"
 
@@ -354,4 +355,34 @@ size_t config_check_unique(
             context->diag, DIAG_ERROR, &items[i].place, hint, "%s '%s' is given twice", what, items[i].shown);
     }
     return diag_errors(context->diag) - before;
+}
+
+/* ---- as it was written ---- */
+
+static void show(struct buffer *out, const struct yaml_node *node)
+{
+    if (node->kind == YAML_SCALAR) {
+        /* lengths keep apart what quotes would have to be escaped for */
+        buffer_format(out, "%c%zu:%.*s", node->quoted ? 'q' : 's', node->text.length, VIEW_ARGS(node->text));
+        return;
+    }
+    buffer_append_byte(out, node->kind == YAML_MAPPING ? '{' : '[');
+    for (const struct yaml_node *child = node->first; child != NULL; child = child->next) {
+        buffer_format(out, "%.*s=", VIEW_ARGS(child->key));
+        show(out, child);
+        buffer_append_byte(out, ',');
+    }
+    buffer_append_byte(out, '}');
+}
+
+const char *config_show(struct keyword_context *context, const struct yaml_node *node)
+{
+    struct buffer out = {0};
+
+    show(&out, node);
+    buffer_append_byte(&out, 0);
+    char *text = arena_alloc(context->arena, buffer_length(&out));
+    memcpy(text, buffer_view(&out).data, buffer_length(&out));
+    buffer_release(&out);
+    return text;
 }

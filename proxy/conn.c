@@ -9,13 +9,16 @@
  *         v  STREAM_READABLE                                                                |
  *    stream_read()  one recv(2), SSL_read of all its records into the worker's scratch      |
  *         |                                                                                 |
- *    conn_pump() -> take_packets(): for each packet                                         |
+ *    conn_pump() -> take_packets():                                                         |
+ *         |           take_run()                plain packets whose fate is known, many     |
+ *         |             session_client_run()    at a glance: they join the span             |
+ *         |         and for each other packet                                               |
  *         |           mqtt_frame_next()         OK | MORE (kept in side->tail) | BAD        |
  *         |           session_client_packet()   proxy/session/, sans-IO                     |
  *         |             session_client_publish()                                            |
  *         |               mqtt_decode_publish() views into the scratch, no copy             |
  *         |               resolve_alias()                                                   |
- *         |               remembered() | session_judge() -> policy_decide()                 |
+ *         |               is_known() | session_judge() -> policy_decide()                   |
  *         |               denied: audit -> worker's ring; PUBACK 0x87 -> to_client          |
  *         |               scanned: conn_scan(): the worker's scanner; what is large or slow |
  *         |                 waits for the pool, those behind it, too                        |
@@ -40,6 +43,7 @@
 
 #include "base/clock.h"
 #include "proxy/conn_internal.h"
+#include "proxy/mqtt/plain_packet.h"
 
 /* Reads a turn of the loop gives to one connection before the others have theirs. */
 #define PUMP_READS 4
@@ -146,7 +150,7 @@ void conn_update_reading(struct conn *conn)
 struct session_output conn_output_begin(struct conn *conn)
 {
     assert(buffer_length(&conn->worker->to_client) == 0 && buffer_length(&conn->worker->to_broker) == 0);
-    conn->worker->now_ns = 0;
+    conn->worker->now_ns = conn->worker->wall_us = 0;
     return (struct session_output){
         .to_client = &conn->worker->to_client, .to_broker = &conn->worker->to_broker};
 }
@@ -190,15 +194,30 @@ static void span_queue(struct span *span, struct conn_side *to)
     span->length = 0;
 }
 
+/* The session's verdict. Of the PUBLISH of both sides one in many is timed. */
+static enum session_verdict hand_over(
+    struct conn *conn, bool client, const struct mqtt_frame *frame, struct session_output *output)
+{
+    struct counters *counters = conn->worker->counters;
+    enum counters_direction direction = client ? COUNTERS_FROM_CLIENT : COUNTERS_FROM_BROKER;
+    bool timed = frame->type == MQTT_PUBLISH && counters->decision_sample++ % SESSION_DECISION_SAMPLE == 0;
+    uint64_t begun_ns = timed ? clock_monotonic_ns() : 0;
+    enum session_verdict verdict = client ? session_client_packet(conn->session, frame, output)
+                                          : session_broker_packet(conn->session, frame, output);
+
+    counter_add(&counters->packets[direction][frame->type], 1);
+    if (timed)
+        histogram_add(&counters->decision[direction], &histogram_short, clock_monotonic_ns() - begun_ns);
+    return verdict;
+}
+
 /* One packet: the session's verdict, and its bytes put into the order in which they leave. */
 static void take_packet(struct conn *conn, struct conn_side *from, const struct mqtt_frame *frame,
     struct span *span, struct session_output *output)
 {
     struct conn_side *to = other_side(conn, from);
     struct buffer *made = from == &conn->client ? output->to_broker : output->to_client;
-    enum session_verdict verdict = from == &conn->client
-                                       ? session_client_packet(conn->session, frame, output)
-                                       : session_broker_packet(conn->session, frame, output);
+    enum session_verdict verdict = hand_over(conn, from == &conn->client, frame, output);
 
     from->packets++;
     if (verdict == SESSION_FORWARD && output->open_broker) {
@@ -217,6 +236,56 @@ static void take_packet(struct conn *conn, struct conn_side *from, const struct 
             stream_queue(to->stream, buffer_view(made));
         buffer_clear(made);
     }
+}
+
+/* How many packets until one is timed; 0: the next. */
+static uint64_t until_timed(const struct counters *counters)
+{
+    return (SESSION_DECISION_SAMPLE - counters->decision_sample % SESSION_DECISION_SAMPLE) %
+           SESSION_DECISION_SAMPLE;
+}
+
+/* The packets at the start of input that join the span at once, or are dropped at once: the bytes that they
+ * have. */
+static size_t take_run(struct conn *conn, struct conn_side *from, struct view input, struct span *span)
+{
+    struct counters *counters = conn->worker->counters;
+    bool client = from == &conn->client;
+    enum counters_direction direction = client ? COUNTERS_FROM_CLIENT : COUNTERS_FROM_BROKER;
+    uint64_t most = until_timed(counters), begun_ns = 0;
+    struct session_run run;
+    bool refused;
+
+    /* where room is short, or has to be waited for, each packet asks for its own */
+    if (!mqtt_may_be_plain(input) || !session_ready(conn, from) || awaits_binding(conn) ||
+        !worker_audit_is_easy(conn->worker, &conn->audit_share, session_run_need(conn->session)))
+        return 0;
+    session_set_room(conn->session, SESSION_ROOM);
+    if (most == 0) {
+        most = 1;
+        if (input.data[0] >> 4 == MQTT_PUBLISH) /* answers before it are no part of its decision */
+            begun_ns = clock_monotonic_ns();
+    }
+    run = (client ? session_client_run : session_broker_run)(conn->session, input, most);
+    refused = run.length == 0;
+    if (refused)
+        run = (client ? session_client_refused : session_broker_refused)(conn->session, input, most);
+    if (run.length == 0)
+        return 0;
+    if (begun_ns != 0 && run.publishes > 0)
+        histogram_add(&counters->decision[direction], &histogram_short, clock_monotonic_ns() - begun_ns);
+    counters->decision_sample += (uint32_t)run.publishes;
+    counter_add(&counters->packets[direction][MQTT_PUBLISH], run.publishes);
+    counter_add(&counters->packets[direction][MQTT_PUBACK], run.pubacks);
+    from->packets += run.publishes + run.pubacks;
+    if (refused) {
+        span_queue(span, other_side(conn, from));
+        return run.length;
+    }
+    if (span->length == 0)
+        span->start = input.data;
+    span->length += run.length;
+    return run.length;
 }
 
 static enum mqtt_result next_packet(struct conn *conn, struct conn_side *from, struct view input,
@@ -239,16 +308,16 @@ static void malformed(
         session_broker_malformed(conn->session, error, output);
 }
 
-/* False: this packet has to wait; from->waiting is set. */
+/* False: this packet (NULL: what is none) has to wait; from->waiting is set. */
 static bool may_take(struct conn *conn, struct conn_side *from, const struct mqtt_frame *frame)
 {
-    bool ready = session_ready(conn, from) && !awaits_binding(conn);
+    enum session_room room = SESSION_ROOM_LATER;
 
-    if (ready && worker_audit_room(conn->worker, session_audit_room(conn->session, frame)))
-        return true;
-    conn->audit_waiting = ready;
-    from->waiting = true;
-    return false;
+    if (session_ready(conn, from) && !awaits_binding(conn))
+        room = conn_room(conn, session_audit_need(conn->session, frame));
+    from->waiting = room == SESSION_ROOM_LATER;
+    session_set_room(conn->session, room);
+    return !from->waiting;
 }
 
 /* Takes the whole packets of input, and writes what they lead to; returns the bytes taken. */
@@ -263,14 +332,21 @@ static size_t take_packets(struct conn *conn, struct conn_side *from, struct vie
     from->waiting = false;
     from->wanted = 0;
     while (taken < input.length && !output.close && !output.open_broker && output.check_password == NULL) {
-        enum mqtt_result result = next_packet(conn, from, view_skip(input, taken), &frame, &error);
+        size_t run = take_run(conn, from, view_skip(input, taken), &span);
+        enum mqtt_result result;
 
+        if (run > 0) {
+            taken += run;
+            continue;
+        }
+        result = next_packet(conn, from, view_skip(input, taken), &frame, &error);
         if (result == MQTT_MORE) {
             from->wanted = frame.size;
             break;
         }
         if (result == MQTT_BAD) {
-            malformed(conn, from, &error, &output);
+            if (may_take(conn, from, NULL))
+                malformed(conn, from, &error, &output);
             break;
         }
         if (!may_take(conn, from, &frame))
@@ -373,6 +449,9 @@ void conn_pump(struct conn *conn, struct conn_side *from)
                 break;
         }
         from->bytes += (uint64_t)got;
+        counter_add(&conn->worker->counters
+                         ->bytes[from == &conn->client ? COUNTERS_FROM_CLIENT : COUNTERS_FROM_BROKER],
+            (uint64_t)got);
         conn->seen_ms = clock_monotonic_ms();
         packets = from->packets;
         keep_rest(from, input, take_packets(conn, from, input));

@@ -20,8 +20,13 @@ void conn_stop(struct conn *conn);
 void conn_rebind(struct conn *conn);
 /* A ban has begun: ends the connection if it is its client's. */
 void conn_enforce_bans(struct conn *conn);
-/* The audit has room again. */
+/* It has waited for room in the ring, and has its turn; it may have to wait again. */
 void conn_resume(struct conn *conn);
+/* The audit may have room again: those that wait have their turns, each once, the longest waiting first, as
+ * long as there is room, and if they are not over their shares. */
+void conn_resume_waiting(struct worker *worker);
+/* Some of those that wait are looked at: who is gone is ended. */
+void conn_look_at_waiting(struct worker *worker);
 /* Only from the worker's reaper, never from a callback of the connection. */
 void conn_free(struct conn *conn);
 /* The worker's list of connections and its list of those to be freed. */

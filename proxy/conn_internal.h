@@ -9,6 +9,7 @@
 
 #include "base/buffer.h"
 #include "proxy/conn.h"
+#include "proxy/counters.h"
 #include "proxy/registry.h"
 #include "proxy/session/session.h"
 #include "proxy/stream.h"
@@ -77,8 +78,19 @@ struct conn {
     uint64_t expiry_deadline_ms; /* monotonic */
     uint64_t timer_at;           /* monotonic ms for which it is set, 0: not set */
     uint64_t started_ms, phase_deadline_ms, client_seen_ms, seen_ms;
+    uint64_t handshake_ns, dial_ns; /* since when, monotonic; 0: it is not under way */
     uint64_t unanswered_since_ms; /* OPEN: the client is not read because the broker owes answers; 0: it is */
-    bool audit_waiting;
+    uint64_t phase_grace_ms;      /* how much later the phase may end because there was no room in the ring */
+    bool audit_waiting;           /* in one of the worker's lists (conn_wait.c): */
+    bool waits_for_share;         /* while there is room; else for that */
+    struct session_need waiting_need;
+    struct conn *previous_waiting, *next_waiting;
+    uint64_t waiting_since_ms;
+    uint64_t peer_left_ms;  /* OPEN: since when the client was found to have left while it waits; 0: not */
+    enum reason aborting;   /* it is over, and only its events wait; REASON_none: it is not */
+    bool password_answered; /* and that had no room yet: */
+    enum reason password_found;
+    struct worker_share audit_share;
     char address[INET6_ADDRSTRLEN];
     char server_address[INET6_ADDRSTRLEN];
     char session_id[40];
@@ -98,6 +110,10 @@ void conn_set_phase(struct conn *conn, enum conn_phase phase, uint64_t timeout_m
 void conn_schedule(struct conn *conn);
 void conn_on_timer(evutil_socket_t fd, short what, void *argument);
 
+/* conn_audit.c: hooks of the session */
+void conn_audit(void *context, const struct audit_event *event);
+bool conn_audit_repeat(void *context, const struct audit_event *event, struct repeats_ticket *ticket);
+bool conn_audit_again(void *context, const struct repeats_ticket *ticket, uint64_t count);
 /* conn_ban.c: hooks of the session */
 bool conn_count_denial(void *context, const struct session_party *party, const struct policy_repeat *repeat);
 void conn_begin_ban(void *context, const struct session_ban *ban);
@@ -107,8 +123,12 @@ uint64_t conn_ban_left(void *context, const struct session_party *party, bool or
 void conn_hold_rates(void *context, const struct policy *policy, const struct policy_subject *subject);
 struct session_rates conn_count(void *context, enum session_counted counted, uint64_t checks, uint64_t bytes);
 
-/* For what the packets behind an answer that waited have to tell: as session_audit_room() has it for one. */
-#define CONN_ANSWER_ROOM (4 * AUDIT_EVENT_MAX)
+/* Hook of the session: may the next of the packets that waited have its turn? */
+enum session_room conn_room(void *context, struct session_need need);
+/* An answer that packets wait for has come: is there room for what they have to tell? */
+enum session_room conn_answer_room(struct conn *conn);
+/* False: not yet. */
+bool conn_may_answer(struct conn *conn);
 
 /* conn_replay.c: hooks of the session */
 bool conn_replay(
@@ -129,6 +149,21 @@ void conn_deliver_scans(struct conn *conn);
 
 /* conn_password.c */
 void conn_check_password(struct conn *conn, const struct session_password_check *check);
+/* As conn_deliver_answers(). */
+void conn_deliver_password(struct conn *conn);
+
+/* conn_wait.c */
+/* Its packets wait for room in the ring, or for its share of it: conn_resume() follows. */
+void conn_wait(struct conn *conn, bool for_share, struct session_need need);
+/* Its end waits for room, whatever it has waited for before. */
+void conn_wait_to_end(struct conn *conn);
+/* Is there room for what is to be said of its end, or can't that be waited for? */
+bool conn_has_room_to_end(struct conn *conn);
+/* It does not wait any more; its time-outs go on where they were. */
+void conn_wait_end(struct conn *conn);
+/* May the connection be ended? False: there is no room for what is to be said of it, and it waits. *reason
+ * becomes that of an end that has waited. */
+bool conn_may_end(struct conn *conn, enum reason *reason);
 
 /* conn_rebind.c */
 /* Fills in what the session is told of the peer. */

@@ -23,7 +23,7 @@
 static void on_client(struct stream *stream, enum stream_event event, void *argument);
 static void on_broker(struct stream *stream, enum stream_event event, void *argument);
 
-/* ---- audit of what happens before there is a session ---- */
+/* ---- audit of what is refused before there is a session ---- */
 
 static void audit_event_of(
     struct conn *conn, enum audit_action action, enum reason reason, const char *detail)
@@ -44,15 +44,56 @@ static void audit_event_of(
         .policy_version = view_of_string(policy_settings(conn->service->session.policy)->version),
     };
 
-    worker_audit(conn->worker, &event);
+    counter_add(&conn->worker->counters->session.connects_refused[reason], 1);
+    worker_audit(conn->worker, &conn->audit_share, &event);
+}
+
+/* ---- what is counted for metrics ---- */
+
+static void count_handshake(struct conn *conn, enum counters_handshake result)
+{
+    struct counters *counters = conn->worker->counters;
+
+    if (conn->handshake_ns == 0)
+        return;
+    counter_add(&counters->handshakes[result], 1);
+    if (result != COUNTERS_FAILED)
+        histogram_add(&counters->handshake, &histogram_long, clock_monotonic_ns() - conn->handshake_ns);
+    conn->handshake_ns = 0;
+}
+
+static void count_dial(struct conn *conn, bool reached)
+{
+    struct registry_scope *scope = conn->service->upstream_scope;
+
+    if (conn->dial_ns == 0)
+        return;
+    atomic_fetch_add_explicit(reached ? &scope->reached : &scope->unreached, 1, memory_order_relaxed);
+    atomic_store_explicit(&scope->last, reached ? 1 : -1, memory_order_relaxed);
+    if (reached)
+        histogram_add(
+            &conn->worker->counters->broker_connect, &histogram_long, clock_monotonic_ns() - conn->dial_ns);
+    conn->dial_ns = 0;
+}
+
+static void count_unreached(struct conn *conn, enum reason reason)
+{
+    if (reason == REASON_broker_unreachable || reason == REASON_broker_timeout)
+        count_dial(conn, false);
+}
+
+static void count_end(struct conn *conn, enum reason reason)
+{
+    struct counters *counters = conn->worker->counters;
+
+    count_handshake(conn, COUNTERS_FAILED);
+    count_unreached(conn, reason);
+    if (conn->phase == CONN_OPEN)
+        counter_add(&counters->ended, 1);
+    counter_add(&counters->closed[reason], 1);
 }
 
 /* ---- the session's hooks ---- */
-
-static void hook_audit(void *context, const struct audit_event *event)
-{
-    worker_audit(((struct conn *)context)->worker, event);
-}
 
 static uint64_t hook_password_tag(void *context, const char *file, struct view name)
 {
@@ -76,9 +117,10 @@ static enum reason hook_claim(
 /* The handshake is done, or there is none: CONNECT is due. */
 static void await_connect(struct conn *conn)
 {
-    const struct session_hooks hooks = {hook_audit, hook_password_tag, hook_claim, conn_count_denial,
-        conn_begin_ban, conn_ban_left, conn_hold_rates, conn_count, conn_replay, conn_replay_is_done,
-        conn_replay_end, conn->worker->replay_shared != NULL, conn_scan, conn_scan_later, conn};
+    const struct session_hooks hooks = {conn_audit, conn_audit_repeat, conn_audit_again, hook_password_tag,
+        hook_claim, conn_count_denial, conn_begin_ban, conn_ban_left, conn_hold_rates, conn_count,
+        conn_replay, conn_replay_is_done, conn_replay_end, conn->worker->replay_shared != NULL, conn_scan,
+        conn_scan_later, conn_room, &conn->worker->counters->session, conn};
 
     conn_describe_peer(conn);
     conn->session = session_new(&conn->service->session, &conn->peer, &hooks);
@@ -90,12 +132,11 @@ static void handshake_done(struct conn *conn)
 {
     conn->tls_peer = tls_peer_new(conn->service->tls, stream_ssl(conn->client.stream));
     if (conn->tls_peer != NULL) {
+        count_handshake(conn, conn->tls_peer->resumed ? COUNTERS_RESUMED : COUNTERS_FULL);
         await_connect(conn);
         return;
     }
-    audit_event_of(conn, AUDIT_tls_handshake_failed, REASON_tls_certificate_rejected,
-        "the certificate of the resumed session has expired");
-    conn_close(conn, REASON_tls_certificate_rejected);
+    conn_abort(conn, REASON_tls_certificate_rejected);
 }
 
 /* An IPv4 address that came over an IPv6 socket is shown, counted and matched as what it is. */
@@ -155,6 +196,7 @@ void conn_accept(struct worker *worker, struct service *service, int fd, const s
     conn->service = service;
     conn->started_ms = conn->seen_ms = conn->client_seen_ms = clock_monotonic_ms();
     note_address(conn, address);
+    worker_share_begin(worker, &conn->audit_share, view_of_string(conn->address));
     snprintf(conn->session_id, sizeof(conn->session_id), "%s-%x-%06llx", worker->run, worker->index,
         (unsigned long long)++worker->sessions);
     if ((service->tls != NULL && ssl == NULL) || !admit(conn)) {
@@ -171,11 +213,14 @@ void conn_accept(struct worker *worker, struct service *service, int fd, const s
         conn->next->previous = conn;
     worker->conns = conn;
     worker->conn_count++;
-    conn->client.stream = stream_new(worker->base, fd, ssl, on_client, conn);
+    counter_add(&worker->counters->accepted, 1);
+    atomic_fetch_add_explicit(&service->listener_scope->accepted, 1, memory_order_relaxed);
+    conn->client.stream = stream_new(worker->streams, fd, ssl, on_client, conn);
     if (ssl == NULL) {
         await_connect(conn);
         return;
     }
+    conn->handshake_ns = clock_monotonic_ns();
     conn_set_phase(conn, CONN_HANDSHAKE, service->listener->timeout_handshake_ms);
     conn_schedule(conn);
 }
@@ -206,11 +251,13 @@ static void on_dialled(void *argument, int fd, const char *address, const char *
         return;
     }
     session_set_server(conn->session, view_of_string(conn->server_address), upstream->address.port);
-    conn->broker.stream = stream_new(conn->worker->base, fd, ssl, on_broker, conn);
+    conn->broker.stream = stream_new(conn->worker->streams, fd, ssl, on_broker, conn);
     stream_write(conn->broker.stream, buffer_view(&conn->connect_packet));
     buffer_release(&conn->connect_packet);
-    if (ssl == NULL)
+    if (ssl == NULL) {
+        count_dial(conn, true);
         conn_set_phase(conn, CONN_CONNACK, upstream->timeout_connack_ms);
+    }
     conn_update_reading(conn);
 }
 
@@ -218,9 +265,13 @@ void conn_open_broker(struct conn *conn)
 {
     const struct config_upstream *upstream = conn->service->upstream;
 
+    conn->dial_ns = clock_monotonic_ns();
     conn_set_phase(conn, CONN_DIAL, upstream->timeout_connect_ms);
     conn->dial = dial_new(conn->worker->base, conn->worker->dns, upstream->address.host,
         upstream->address.port, on_dialled, conn);
+    if (upstream->sources.count > 0)
+        dial_from(conn->dial, upstream->sources.items, upstream->sources.count,
+            conn->worker->index + conn->worker->dials++);
 }
 
 /* ---- events ---- */
@@ -229,6 +280,8 @@ void conn_after_event(struct conn *conn)
 {
     if (conn->phase == CONN_CONNACK && session_is_open(conn->session)) {
         conn_set_phase(conn, CONN_OPEN, 0);
+        counter_add(&conn->worker->counters->opened, 1);
+        conn->audit_share.settled = true;
         conn->client_seen_ms = clock_monotonic_ms(); /* until now it had to be silent */
     }
     if (conn->phase == CONN_CONNECT && session_is_asking(conn->session))
@@ -237,6 +290,11 @@ void conn_after_event(struct conn *conn)
     if (conn->phase == CONN_CLOSING)
         conn_check_done(conn);
     conn_update_reading(conn);
+}
+
+static enum reason handshake_failure(const struct stream *stream)
+{
+    return stream_certificate_rejected(stream) ? REASON_tls_certificate_rejected : REASON_tls_failed;
 }
 
 static void on_client(struct stream *stream, enum stream_event event, void *argument)
@@ -248,14 +306,10 @@ static void on_client(struct stream *stream, enum stream_event event, void *argu
         return;
     if (event == STREAM_FAILED) {
         conn->client.done = true;
-        if (conn->phase == CONN_HANDSHAKE)
-            audit_event_of(conn, AUDIT_tls_handshake_failed,
-                stream_certificate_rejected(stream) ? REASON_tls_certificate_rejected : REASON_tls_failed,
-                stream_error(stream));
         LOG_EVENT(LOG_DEBUG, "connection", "the client's connection failed",
             log_string("session", conn->session_id), log_string("client", conn->address),
             log_string("error", stream_error(stream)));
-        conn_abort(conn, conn->phase == CONN_HANDSHAKE ? REASON_tls_failed : REASON_client_lost);
+        conn_abort(conn, conn->phase == CONN_HANDSHAKE ? handshake_failure(stream) : REASON_client_lost);
     } else if (event == STREAM_OPENED)
         handshake_done(conn);
     else if (event == STREAM_READABLE)
@@ -275,18 +329,38 @@ static void on_broker(struct stream *stream, enum stream_event event, void *argu
         LOG_LIMITED(LOG_WARN, "upstream", "the broker's connection failed",
             log_string("upstream", conn->service->upstream->name), log_string("error", stream_error(stream)));
         conn_abort(conn, conn->phase == CONN_DIAL ? REASON_broker_unreachable : conn_broker_closed(conn));
-    } else if (event == STREAM_OPENED && conn->phase == CONN_DIAL)
+    } else if (event == STREAM_OPENED && conn->phase == CONN_DIAL) {
+        count_dial(conn, true);
         conn_set_phase(conn, CONN_CONNACK, conn->service->upstream->timeout_connack_ms);
-    else if (event == STREAM_READABLE)
+    } else if (event == STREAM_READABLE)
         conn_pump(conn, &conn->broker);
     conn_after_event(conn);
+}
+
+/* Packets that had their answers and no room have their turn. */
+static void carry_on(struct conn *conn)
+{
+    struct session_output output;
+
+    if (conn->session == NULL || conn->phase != CONN_OPEN || conn->audit_waiting)
+        return;
+    output = conn_output_begin(conn);
+    conn->worker->scan_work = 0;
+    session_carry_on(conn->session, &output);
+    conn_carry_out(conn, &output);
 }
 
 void conn_resume(struct conn *conn)
 {
     if (conn->phase == CONN_DEAD || !conn->audit_waiting)
         return;
-    conn->audit_waiting = false;
+    conn_wait_end(conn);
+    if (conn->aborting != REASON_none)
+        conn_abort(conn, conn->aborting);
+    if (conn->audit_waiting)
+        return;
+    carry_on(conn);
+    conn_deliver_password(conn);
     conn_deliver_answers(conn);
     conn_deliver_scans(conn);
     conn_after_event(conn);
@@ -301,18 +375,32 @@ enum reason conn_broker_closed(const struct conn *conn)
                : REASON_broker_closed;
 }
 
+/* Before there is a session. */
+static void abort_handshake(struct conn *conn, enum reason reason)
+{
+    if (reason == REASON_handshake_timeout)
+        audit_event_of(conn, AUDIT_tls_handshake_failed, reason, NULL);
+    else if (reason == REASON_tls_certificate_rejected && stream_is_open(conn->client.stream))
+        audit_event_of(
+            conn, AUDIT_tls_handshake_failed, reason, "the certificate of the resumed session has expired");
+    else if (reason == REASON_tls_failed || reason == REASON_tls_certificate_rejected)
+        audit_event_of(conn, AUDIT_tls_handshake_failed, reason, stream_error(conn->client.stream));
+    conn_close(conn, reason == REASON_tls_certificate_rejected && !stream_is_open(conn->client.stream)
+                         ? REASON_tls_failed
+                         : reason);
+}
+
 void conn_abort(struct conn *conn, enum reason reason)
 {
     struct session_output output;
 
-    if (conn->phase >= CONN_CLOSING)
+    if (conn->phase >= CONN_CLOSING || !conn_may_end(conn, &reason))
         return;
     if (conn->session == NULL) {
-        if (reason == REASON_handshake_timeout)
-            audit_event_of(conn, AUDIT_tls_handshake_failed, reason, NULL);
-        conn_close(conn, reason);
+        abort_handshake(conn, reason);
         return;
     }
+    count_unreached(conn, reason); /* who has its answer finds it counted */
     output = conn_output_begin(conn);
     session_abort(conn->session, reason, &output);
     conn_carry_out(conn, &output);
@@ -342,7 +430,11 @@ void conn_close(struct conn *conn, enum reason reason)
 {
     if (conn->phase >= CONN_CLOSING)
         return;
+    conn_wait_end(conn);
+    conn->aborting = REASON_none;
+    conn->audit_share.settled = false;
     audit_end(conn, reason);
+    count_end(conn, reason);
     LOG_EVENT(LOG_DEBUG, "connection", "closing", log_string("session", conn->session_id),
         log_string("client", conn->address), log_string("reason", reason_info(reason)->name));
     conn_set_phase(conn, CONN_CLOSING, CONN_LINGER_MS);
@@ -355,8 +447,10 @@ void conn_close(struct conn *conn, enum reason reason)
     registry_session_release(conn->worker->registry, conn->claim);
     conn->claim = NULL;
     stream_shutdown(conn->client.stream);
-    if (conn->broker.stream != NULL)
+    if (conn->broker.stream != NULL) {
+        stream_abandon(conn->broker.stream); /* who was refused must not reach the broker after all */
         stream_shutdown(conn->broker.stream);
+    }
     if (reason == REASON_client_closed || !stream_is_open(conn->client.stream))
         conn->client.done = true; /* its end was seen, or there is nobody yet who could read */
     if (reason == REASON_broker_closed || reason == REASON_session_taken_over ||
@@ -390,6 +484,7 @@ void conn_free(struct conn *conn)
 {
     assert(conn->magic == CONN_MAGIC);
     conn->magic = 0;
+    conn_wait_end(conn);
     if (conn->previous != NULL)
         conn->previous->next = conn->next;
     else
@@ -397,6 +492,7 @@ void conn_free(struct conn *conn)
     if (conn->next != NULL)
         conn->next->previous = conn->previous;
     conn->worker->conn_count--;
+    counter_add(&conn->worker->counters->freed, 1);
     if (conn->worker->rebind == conn)
         conn->worker->rebind = conn->next;
     if (conn->worker->banned == conn)

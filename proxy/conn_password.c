@@ -20,6 +20,8 @@ static void password_found(struct conn *conn, enum reason found)
 {
     struct session_output output = conn_output_begin(conn);
 
+    if (found != REASON_none)
+        counter_add(&conn->worker->counters->login_failures[found], 1);
     session_password_checked(conn->session, found, &output);
     conn_carry_out(conn, &output);
 }
@@ -30,9 +32,25 @@ static void on_password(void *owner, enum reason found)
 
     assert(conn->magic == CONN_MAGIC);
     conn->password_job = NULL;
-    if (conn->phase == CONN_IDENTIFY)
-        password_found(conn, found);
+    conn->password_answered = true;
+    conn->password_found = found;
+    conn_deliver_password(conn);
     conn_after_event(conn);
+}
+
+void conn_deliver_password(struct conn *conn)
+{
+    enum session_room room;
+
+    if (!conn->password_answered || conn->audit_waiting || conn->phase != CONN_IDENTIFY)
+        return;
+    room = conn_answer_room(conn);
+    if (room == SESSION_ROOM_LATER)
+        return;
+    conn->password_answered = false;
+    session_set_room(conn->session, room);
+    password_found(conn, conn->password_found);
+    session_set_room(conn->session, SESSION_ROOM);
 }
 
 void conn_check_password(struct conn *conn, const struct session_password_check *check)

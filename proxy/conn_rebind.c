@@ -43,8 +43,9 @@ void conn_bind(struct conn *conn)
     struct service *service;
     struct session_output output;
 
-    if (before == now || !may_bind(conn) || session_is_connecting(conn->session) ||
-        session_is_asking(conn->session) || session_is_asking_broker(conn->session))
+    if (before == now || !may_bind(conn) || conn->aborting != REASON_none ||
+        session_is_connecting(conn->session) || session_is_asking(conn->session) ||
+        session_is_asking_broker(conn->session))
         return;
     service = snapshot_service(now, conn->service->listener->name);
     output = conn_output_begin(conn);

@@ -135,10 +135,8 @@ static void on_answer(void *owner, enum replay_answer answer)
     assert(conn->magic == CONN_MAGIC && conn->phase < CONN_CLOSING);
     ask->ask = NULL;
     ask->found = answer;
-    if (worker_audit_room(conn->worker, CONN_ANSWER_ROOM))
+    if (conn_may_answer(conn))
         deliver(conn, ask);
-    else
-        conn->audit_waiting = true;
     conn_after_event(conn);
 }
 
@@ -150,10 +148,8 @@ void conn_deliver_answers(struct conn *conn)
         next = ask->next;
         if (ask->ask != NULL)
             continue;
-        if (!worker_audit_room(conn->worker, CONN_ANSWER_ROOM)) {
-            conn->audit_waiting = true;
+        if (!conn_may_answer(conn))
             return;
-        }
         deliver(conn, ask);
         next = conn->asks; /* anything may have been asked or cancelled */
     }

@@ -12,6 +12,7 @@ void conn_set_phase(struct conn *conn, enum conn_phase phase, uint64_t timeout_m
     assert(phase > conn->phase || (phase == CONN_HANDSHAKE && conn->phase == CONN_HANDSHAKE));
     conn->phase = phase;
     conn->phase_deadline_ms = timeout_ms == 0 ? 0 : clock_monotonic_ms() + timeout_ms;
+    conn->phase_grace_ms = timeout_ms;
 }
 
 static uint64_t earlier(uint64_t a, uint64_t b)
@@ -48,7 +49,8 @@ static uint64_t silence_deadline(const struct conn *conn)
  * would not be noticed. */
 static uint64_t unanswered_deadline(const struct conn *conn)
 {
-    return conn->unanswered_since_ms == 0 || conn->service->listener->timeout_send_ms == 0
+    return conn->audit_waiting || conn->unanswered_since_ms == 0 ||
+                   conn->service->listener->timeout_send_ms == 0
                ? 0
                : conn->unanswered_since_ms + conn->service->listener->timeout_send_ms;
 }
@@ -73,34 +75,55 @@ static uint64_t expiry_deadline(struct conn *conn)
     return conn->expiry_deadline_ms;
 }
 
-/* The deadline has come: true if the end of the credential has, too. */
+static bool waits_for_room(const struct conn *conn)
+{
+    return conn->audit_waiting && !conn->waits_for_share;
+}
+
+/* The deadline has come: true if the end of the credential has, too. Its end may wait for room: there is
+ * something to tell in any case. */
 static bool has_expired(struct conn *conn, uint64_t now)
 {
     uint64_t deadline = expiry_deadline(conn);
 
-    if (deadline == 0 || deadline > now)
+    if (deadline == 0 || deadline > now || waits_for_room(conn))
         return false;
+    if (!conn_has_room_to_end(conn)) {
+        conn_wait_to_end(conn);
+        conn_update_reading(conn);
+        return false;
+    }
     if (clock_wall_us() / 1000000 >= conn->expires_s)
         return session_expire(conn->session);
     conn->expires_s = 0; /* look again later */
     return false;
 }
 
-/* When a session that was refused messages and fell silent has the audit hear of the last of them. */
-static uint64_t rates_deadline(const struct conn *conn)
+/* While it waits for room in the ring, what is late is not its peers' fault: but not for ever. */
+static uint64_t phase_deadline(const struct conn *conn)
 {
-    uint64_t due = conn->phase == CONN_OPEN ? session_rates_due_ns(conn->session) : 0;
+    if (conn->phase_deadline_ms == 0 || conn->phase >= CONN_CLOSING || !waits_for_room(conn))
+        return conn->phase_deadline_ms;
+    return conn->phase_deadline_ms + conn->phase_grace_ms;
+}
 
-    return due == 0 ? 0 : due / 1000000 + 1;
+/* A client that has left while it waits. */
+static uint64_t left_deadline(const struct conn *conn)
+{
+    uint64_t bound = conn->service->listener->timeout_send_ms;
+
+    return !conn->audit_waiting || conn->peer_left_ms == 0 || bound == 0 ? 0 : conn->peer_left_ms + bound;
 }
 
 static uint64_t next_deadline(struct conn *conn)
 {
-    uint64_t deadline = conn->phase_deadline_ms;
+    uint64_t deadline = phase_deadline(conn);
 
-    if (conn->phase == CONN_OPEN)
-        deadline = earlier(earlier(deadline, silence_deadline(conn)),
-            earlier(unanswered_deadline(conn), earlier(expiry_deadline(conn), rates_deadline(conn))));
+    if (conn->phase == CONN_OPEN) {
+        deadline = earlier(earlier(deadline, silence_deadline(conn)), left_deadline(conn));
+        deadline = earlier(deadline, unanswered_deadline(conn));
+        deadline = earlier(deadline, waits_for_room(conn) ? 0 : expiry_deadline(conn));
+    }
     if (conn->phase < CONN_CLOSING) {
         deadline = earlier(deadline, stall_deadline(conn, &conn->client));
         deadline = earlier(deadline, stall_deadline(conn, &conn->broker));
@@ -112,7 +135,7 @@ static uint64_t next_deadline(struct conn *conn)
  * packet) is found when the timer fires: no timer is touched per packet. */
 void conn_schedule(struct conn *conn)
 {
-    uint64_t deadline = next_deadline(conn);
+    uint64_t deadline = conn->aborting != REASON_none ? 0 : next_deadline(conn);
     uint64_t now;
     struct timeval wait;
 
@@ -132,6 +155,12 @@ static const enum reason phase_timeout[] = {
     [CONN_DIAL] = REASON_broker_unreachable,
     [CONN_CONNACK] = REASON_broker_timeout,
 };
+
+static enum reason phase_reason(const struct conn *conn)
+{
+    return conn->audit_waiting && conn->phase > CONN_CONNECT ? REASON_audit_unavailable
+                                                             : phase_timeout[conn->phase];
+}
 
 /* A peer that still takes what is queued for it: its last packet may be the DISCONNECT that a will depends
  * on. */
@@ -165,17 +194,19 @@ void conn_on_timer(evutil_socket_t fd, short what, void *argument)
     (void)fd, (void)what;
     assert(conn->magic == CONN_MAGIC);
     conn->timer_at = 0;
-    if (rates_deadline(conn) != 0 && rates_deadline(conn) <= now)
-        session_rates_tell_due(conn->session, clock_monotonic_ns());
+    if (conn->aborting != REASON_none)
+        return;
     if (conn->phase == CONN_CLOSING)
         linger(conn, now);
-    else if (conn->phase_deadline_ms != 0 && conn->phase_deadline_ms <= now)
-        conn_abort(conn, phase_timeout[conn->phase]);
+    else if (phase_deadline(conn) != 0 && phase_deadline(conn) <= now)
+        conn_abort(conn, phase_reason(conn));
     else if (conn->phase == CONN_OPEN && silence_deadline(conn) != 0 && silence_deadline(conn) <= now)
         conn_abort(conn,
             session_keep_alive_ms(conn->session) != 0 ? REASON_keep_alive_timeout : REASON_idle_timeout);
     else if (stall_deadline(conn, &conn->client) != 0 && stall_deadline(conn, &conn->client) <= now)
         conn_abort(conn, REASON_slow_reader);
+    else if (conn->phase == CONN_OPEN && left_deadline(conn) != 0 && left_deadline(conn) <= now)
+        conn_abort(conn, REASON_client_closed);
     else if (conn->phase == CONN_OPEN && unanswered_deadline(conn) != 0 && unanswered_deadline(conn) <= now)
         conn_abort(conn, REASON_broker_timeout);
     else if (stall_deadline(conn, &conn->broker) != 0 && stall_deadline(conn, &conn->broker) <= now)

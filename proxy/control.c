@@ -10,13 +10,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/json.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "proxy/unix_socket.h"
 
 #define CONTROL_MAGIC 0xc0274011u
 #define CLIENTS_MAX 16
@@ -41,9 +40,7 @@ struct control {
     void *context;
     struct client *clients;
     unsigned count;
-    struct sockaddr_un address;
-    dev_t device; /* of the socket that was made: at the end no other is removed */
-    ino_t inode;
+    struct unix_socket socket;
 };
 
 void control_answer_error(struct buffer *answer, const char *error)
@@ -245,101 +242,20 @@ static void on_accept(evutil_socket_t fd, short what, void *argument)
 
 /* ---- the socket ---- */
 
-static int fail(char *error, size_t size, const char *what, const char *why)
-{
-    snprintf(error, size, "%s%s%s", what, why == NULL ? "" : ": ", why == NULL ? "" : why);
-    return -1;
-}
-
-/* In a folder where others may rename, the socket's name would be theirs to give. */
-static int check_folder(const char *path, char *error, size_t size)
-{
-    const char *slash = strrchr(path, '/');
-    size_t length = slash == NULL ? 1 : slash == path ? 1 : (size_t)(slash - path);
-    char *folder = memory_copy_string(view_of(slash == NULL ? "." : path, length));
-    struct stat status;
-    int result = 0;
-
-    if (stat(folder, &status) != 0)
-        result = fail(error, size, "the folder of the control socket", strerror(errno));
-    else if ((status.st_mode & (S_IWGRP | S_IWOTH)) != 0 && (status.st_mode & S_ISVTX) == 0)
-        result = fail(error, size, "others may write to the folder of the control socket", NULL);
-    else if (status.st_uid != 0 && status.st_uid != geteuid())
-        result = fail(error, size, "the folder of the control socket is somebody else's", NULL);
-    free(folder);
-    return result;
-}
-
-/* Somebody listens there: a connection is made, or waits in a queue that is full. */
-static bool is_answered(const struct sockaddr_un *address)
-{
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    bool answered = fd < 0 || connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0 ||
-                    errno != ECONNREFUSED;
-
-    if (fd >= 0)
-        close(fd);
-    return answered;
-}
-
-/* Makes room for the socket. Two processes with one configuration do not meet here: one of them has not got
- * the directory of the audit. */
-static int remove_stale(const struct sockaddr_un *address, char *error, size_t size)
-{
-    struct stat status;
-
-    if (lstat(address->sun_path, &status) != 0)
-        return errno == ENOENT ? 0 : fail(error, size, "can't look at the control socket", strerror(errno));
-    if (!S_ISSOCK(status.st_mode))
-        return fail(error, size, "there is a file that is no socket", NULL);
-    if (is_answered(address))
-        return fail(error, size, "another process listens there", NULL);
-    if (unlink(address->sun_path) != 0 && errno != ENOENT)
-        return fail(error, size, "can't remove the old control socket", strerror(errno));
-    return 0;
-}
-
-static int listen_on(const struct sockaddr_un *address, char *error, size_t size)
-{
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    mode_t before = umask(0177); /* there is no moment in which others could connect */
-    int bound = fd < 0 ? -1 : bind(fd, (const struct sockaddr *)address, sizeof(*address));
-
-    umask(before);
-    if (bound == 0 && listen(fd, CLIENTS_MAX) == 0)
-        return fd;
-    fail(error, size, "can't listen", strerror(errno));
-    if (bound == 0)
-        unlink(address->sun_path);
-    if (fd >= 0)
-        close(fd);
-    return -1;
-}
-
 struct control *control_open(const char *path, struct event_base *base, control_handle *handle, void *context,
     char *error, size_t error_size)
 {
     struct control *control = memory_calloc(1, sizeof(*control));
-    struct stat status;
-    int fd = -1;
 
     control->magic = CONTROL_MAGIC;
     control->handle = handle;
     control->context = context;
-    control->address.sun_family = AF_UNIX;
-    assert(strlen(path) < sizeof(control->address.sun_path)); /* config.c has checked */
-    strcpy(control->address.sun_path, path);
-    if (check_folder(path, error, error_size) == 0 && remove_stale(&control->address, error, error_size) == 0)
-        fd = listen_on(&control->address, error, error_size);
-    if (fd >= 0 && lstat(path, &status) == 0) {
-        control->device = status.st_dev;
-        control->inode = status.st_ino;
-    }
-    if (fd < 0) {
+    if (unix_socket_listen(&control->socket, path, 0600, CLIENTS_MAX, "control socket", error, error_size) !=
+        0) {
         free(control);
         return NULL;
     }
-    control->event = event_new(base, fd, EV_READ | EV_PERSIST, on_accept, control);
+    control->event = event_new(base, control->socket.fd, EV_READ | EV_PERSIST, on_accept, control);
     control->rest = evtimer_new(base, on_rest_over, control);
     if (control->event == NULL || control->rest == NULL)
         memory_exhausted();
@@ -349,21 +265,15 @@ struct control *control_open(const char *path, struct event_base *base, control_
 
 void control_close(struct control *control)
 {
-    struct stat status;
-    int fd;
-
     if (control == NULL)
         return;
     assert(control->magic == CONTROL_MAGIC);
     control->magic = 0;
-    fd = event_get_fd(control->event);
     while (control->clients != NULL)
         drop(control->clients);
-    if (lstat(control->address.sun_path, &status) == 0 && S_ISSOCK(status.st_mode) &&
-        status.st_dev == control->device && status.st_ino == control->inode)
-        unlink(control->address.sun_path);
+    unix_socket_remove(&control->socket);
     event_free(control->event);
     event_free(control->rest);
-    close(fd);
+    close(control->socket.fd);
     free(control);
 }

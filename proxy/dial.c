@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "base/memory.h"
+#include "proxy/config.h"
 
 #define DIAL_MAGIC 0xd1a10001u
 #define DIAL_ADDRESSES_MAX 8
@@ -33,8 +34,10 @@ struct dial {
     struct sockaddr_storage addresses[DIAL_ADDRESSES_MAX];
     socklen_t lengths[DIAL_ADDRESSES_MAX];
     size_t count, next;
+    const struct config_address *sources; /* none: the system chooses */
+    size_t source_count, first_source;
     char address[INET6_ADDRSTRLEN];
-    char error[160];
+    char error[240];
     dial_callback *callback;
     void *argument;
 };
@@ -85,27 +88,93 @@ static void connected(evutil_socket_t fd, short what, void *argument)
     schedule(dial);
 }
 
-/* One attempt. False: over at once (dial->error says why). */
-static bool attempt(struct dial *dial, const struct sockaddr *address, socklen_t length)
+/* A source address of that family, without a port. */
+static socklen_t source_of(const struct config_address *source, int family, struct sockaddr_storage *out)
 {
-    int one = 1;
-    int fd = socket(address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    struct sockaddr_in v4 = {.sin_family = AF_INET};
+    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6};
+    bool found = family == AF_INET ? inet_pton(AF_INET, source->host, &v4.sin_addr) == 1
+                                   : inet_pton(AF_INET6, source->host, &v6.sin6_addr) == 1;
+    size_t length = family == AF_INET ? sizeof(v4) : sizeof(v6);
 
-    describe(dial, address);
-    if (fd < 0) {
-        snprintf(dial->error, sizeof(dial->error), "socket: %s", strerror(errno));
-        return false;
-    }
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-    if (connect(fd, address, length) != 0 && errno != EINPROGRESS) {
-        snprintf(dial->error, sizeof(dial->error), "connect to %s: %s", dial->address, strerror(errno));
-        close(fd);
-        return false;
-    }
+    if (!found)
+        return 0;
+    memcpy(out, family == AF_INET ? (void *)&v4 : (void *)&v6, length);
+    return (socklen_t)length;
+}
+
+static void watch(struct dial *dial, int fd)
+{
     dial->fd = fd;
     event_assign(&dial->event, dial->base, fd, EV_WRITE, connected, dial);
     event_add(&dial->event, NULL);
-    return true;
+}
+
+/* Ends with errno. from NULL: the system chooses where it begins. */
+static bool try_from(struct dial *dial, const struct sockaddr *address, socklen_t length,
+    const struct sockaddr_storage *from, socklen_t from_length)
+{
+    int one = 1, error;
+    int fd = socket(address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+    if (fd < 0)
+        return false;
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+    /* The port is chosen by connect(2), so that one serves connections to many brokers. Of IPv6, too. */
+    if (from != NULL)
+        setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof(one));
+    if ((from == NULL || bind(fd, (const struct sockaddr *)from, from_length) == 0) &&
+        (connect(fd, address, length) == 0 || errno == EINPROGRESS)) {
+        watch(dial, fd);
+        return true;
+    }
+    error = errno;
+    close(fd);
+    errno = error;
+    return false;
+}
+
+/* What connect(2) and bind(2) say by EADDRNOTAVAIL helps nobody. */
+static void note_failure(struct dial *dial, const char *source)
+{
+    int error = errno;
+
+    snprintf(dial->error, sizeof(dial->error), "connect to %s%s%s: %s", dial->address,
+        source == NULL ? "" : " from ", source == NULL ? "" : source,
+        error == EADDRNOTAVAIL ? "no local port is free, or that is no address of this machine; see "
+                                 "source_addresses"
+                               : strerror(error));
+}
+
+/* One attempt, from one source address after the other while they have no port free. False: over at once
+ * (dial->error says why). */
+static bool attempt(struct dial *dial, const struct sockaddr *address, socklen_t length)
+{
+    size_t tried = 0;
+
+    describe(dial, address);
+    if (dial->source_count == 0) {
+        if (try_from(dial, address, length, NULL, 0))
+            return true;
+        note_failure(dial, NULL);
+        return false;
+    }
+    for (size_t i = 0; i < dial->source_count; i++) {
+        const struct config_address *source = &dial->sources[(dial->first_source + i) % dial->source_count];
+        struct sockaddr_storage from;
+        socklen_t from_length = source_of(source, address->sa_family, &from);
+
+        if (from_length == 0)
+            continue;
+        tried++;
+        if (try_from(dial, address, length, &from, from_length))
+            return true;
+        note_failure(dial, source->host);
+    }
+    if (tried == 0)
+        snprintf(dial->error, sizeof(dial->error), "connect to %s: no source address is of its family",
+            dial->address);
+    return false;
 }
 
 static void try_next(evutil_socket_t fd, short what, void *argument)
@@ -180,6 +249,13 @@ struct dial *dial_new(struct event_base *base, struct evdns_base *dns, const cha
     if (dial->resolving) /* else it was answered at once, from the hosts file */
         dial->request = request;
     return dial;
+}
+
+void dial_from(struct dial *dial, const struct config_address *sources, size_t count, uint64_t first)
+{
+    dial->sources = sources;
+    dial->source_count = count;
+    dial->first_source = count == 0 ? 0 : (size_t)(first % count);
 }
 
 void dial_free(struct dial *dial)

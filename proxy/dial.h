@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct config_address;
 struct event_base;
 struct evdns_base;
 struct dial;
@@ -20,6 +21,10 @@ typedef void dial_callback(void *argument, int fd, const char *address, const ch
  * its own. */
 struct dial *dial_new(struct event_base *base, struct evdns_base *dns, const char *host, uint16_t port,
     dial_callback *callback, void *argument);
+/* Right after dial_new(): where the connection is to begin. The addresses of a family are tried from the one
+ * at place first (of any size) on, until one has a port free. Without it, and with none of them, the system
+ * chooses. They live as long as the dial. */
+void dial_from(struct dial *dial, const struct config_address *sources, size_t count, uint64_t first);
 void dial_free(struct dial *dial); /* stops what is under way; NULL is fine */
 
 #endif

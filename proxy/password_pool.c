@@ -6,14 +6,13 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <openssl/crypto.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
 #include "base/memory.h"
+#include "base/thread.h"
 #include "proxy/worker.h"
 
 /* More waiting than these means minutes of waiting: CONNECT would time out anyway. */
@@ -112,20 +111,16 @@ static void *run(void *argument)
 struct password_pool *password_pool_new(unsigned threads)
 {
     struct password_pool *pool = memory_calloc(1, sizeof(*pool) + threads * sizeof(pool->threads[0]));
-    sigset_t all, before;
     int error = 0;
 
     pthread_mutex_init(&pool->lock, NULL);
     pthread_cond_init(&pool->wanted, NULL);
     pool->last = &pool->first;
-    sigfillset(&all); /* signals are the main thread's */
-    pthread_sigmask(SIG_SETMASK, &all, &before);
     for (; pool->thread_count < threads && error == 0; pool->thread_count += error == 0) {
-        error = pthread_create(&pool->threads[pool->thread_count], NULL, run, pool);
+        error = thread_start(&pool->threads[pool->thread_count], run, pool);
         if (error == 0)
             pthread_setname_np(pool->threads[pool->thread_count], "passwords");
     }
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (error == 0)
         return pool;
     password_pool_free(pool);

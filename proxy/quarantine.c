@@ -43,6 +43,8 @@ struct quarantine {
     struct quarantine_usage usage; /* with what is being written */
     uint64_t count_again_ms;
     struct complaint full, failed;
+
+    struct quarantine_fill told; /* of the thread that asks for it */
 };
 
 const char *quarantine_result_name(enum quarantine_result result)
@@ -101,6 +103,17 @@ static bool has_room(const struct quarantine *quarantine, uint64_t bytes, struct
            bytes <= quarantine->max_bytes - usage.bytes;
 }
 
+void quarantine_fill(struct quarantine *quarantine, struct quarantine_fill *fill)
+{
+    /* Whoever counts the folder holds the lock. */
+    if (pthread_mutex_trylock(&quarantine->lock) == 0) {
+        quarantine->told = (struct quarantine_fill){
+            quarantine->usage.bytes, quarantine->usage.files, quarantine->max_bytes, quarantine->max_files};
+        pthread_mutex_unlock(&quarantine->lock);
+    }
+    *fill = quarantine->told;
+}
+
 /* ---- life ---- */
 
 static int prepare(struct quarantine *quarantine, char *error, size_t size)
@@ -131,8 +144,10 @@ struct quarantine *quarantine_open(
     quarantine->max_files = max_files;
     pthread_mutex_init(&quarantine->lock, NULL);
     pthread_cond_init(&quarantine->stored, NULL);
-    if (prepare(quarantine, error, error_size) == 0)
+    if (prepare(quarantine, error, error_size) == 0) {
+        quarantine_fill(quarantine, &quarantine->told);
         return quarantine;
+    }
     quarantine_close(quarantine);
     return NULL;
 }

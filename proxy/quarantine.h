@@ -34,6 +34,11 @@ enum quarantine_result {
  * new. Failed: errno says why. Full and failed are also logged, each at most once a minute. */
 enum quarantine_result quarantine_store(
     struct quarantine *quarantine, const uint8_t sha256[32], struct view payload, struct view describe);
+/* How full it is: what was known last, if the disk is just being asked. One thread. */
+struct quarantine_fill {
+    uint64_t bytes, files, max_bytes, max_files;
+};
+void quarantine_fill(struct quarantine *quarantine, struct quarantine_fill *fill);
 /* "stored", "known", "full", "failed", "busy" */
 const char *quarantine_result_name(enum quarantine_result result);
 

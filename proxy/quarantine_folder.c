@@ -105,6 +105,17 @@ static int lock(struct quarantine_folder *folder, const char *path, char *error,
     return fail(error, size, path, "can't lock " LOCK_NAME, errno);
 }
 
+int quarantine_folder_check(const char *path, char *error, size_t error_size)
+{
+    int directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (directory < 0)
+        return errno == ENOENT ? 0 : fail(error, error_size, path, "", errno);
+    int result = check(directory, path, error, error_size);
+    close(directory);
+    return result;
+}
+
 int quarantine_folder_open(struct quarantine_folder *folder, const char *path, char *error, size_t error_size)
 {
     *folder = (struct quarantine_folder){-1, -1};

@@ -16,6 +16,9 @@ struct quarantine_folder {
  * can write to. 0, or -1 after an error was written to error. */
 int quarantine_folder_open(
     struct quarantine_folder *folder, const char *path, char *error, size_t error_size);
+/* What would be refused of a folder that is there. Nothing is made or locked. 0, also if there is none; -1
+ * after an error was written to error. */
+int quarantine_folder_check(const char *path, char *error, size_t error_size);
 void quarantine_folder_close(struct quarantine_folder *folder);
 
 /* Files of an earlier run that do not have their names yet: what was written whole gets its name, the rest is

@@ -3,12 +3,12 @@
 #include "proxy/quarantine_writer.h"
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <time.h>
 
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/thread.h"
 #include "proxy/scan_evidence.h"
 
 /* What it has at most, with the one that it writes; a single one may be larger. */
@@ -106,7 +106,7 @@ struct quarantine_writer *quarantine_writer_new(struct quarantine *quarantine)
     pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
     pthread_cond_init(&writer->over, &attributes);
     pthread_condattr_destroy(&attributes);
-    error = pthread_create(&writer->thread, NULL, run, writer);
+    error = thread_start(&writer->thread, run, writer);
     if (error == 0) {
         pthread_setname_np(writer->thread, "quarantine");
         return writer;

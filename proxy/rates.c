@@ -421,7 +421,7 @@ static bool take(
 struct session_rates rates_count(const struct rate_set *set, enum session_counted counted, uint64_t checks,
     uint64_t bytes, uint64_t now_ns)
 {
-    struct session_rates answer = {.now_ns = now_ns};
+    struct session_rates answer = {0};
     uint64_t enforced, monitored;
 
     if (set == NULL)

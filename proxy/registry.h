@@ -16,7 +16,10 @@ struct registry_session;
 struct registry_scope {
     struct registry_scope *next;
     _Atomic uint64_t connections; /* of a listener: open now, all workers */
-    char key[];                   /* "listener:<name>", "upstream:<name>" */
+    /* For metrics: of a listener those that were let in, of an upstream what became of those to it. */
+    _Atomic uint64_t accepted, reached, unreached;
+    _Atomic int last; /* of an upstream: 1 reached, -1 unreached, 0 not tried yet */
+    char key[];       /* "listener:<name>", "upstream:<name>" */
 };
 
 struct registry *registry_new(void);

@@ -11,16 +11,22 @@
 #include "base/log.h"
 #include "base/memory.h"
 
+struct first_error {
+    struct buffer *why, *where;
+};
+
 /* Findings go to the log one by one, so that what collects logs can match each. */
 static void log_finding(void *context, enum diag_severity severity, const char *place, const char *message)
 {
-    struct buffer *why = context;
+    const struct first_error *first = context;
 
     LOG_EVENT(severity == DIAG_ERROR ? LOG_ERROR : LOG_WARN, "reload",
         severity == DIAG_ERROR ? "an error" : "a warning", log_string("place", place),
         log_string("finding", message));
-    if (severity == DIAG_ERROR && buffer_length(why) == 0)
-        buffer_format(why, "%s: %s", place, message);
+    if (severity != DIAG_ERROR || buffer_length(first->why) > 0)
+        return;
+    buffer_format(first->why, "%s: %s", place, message);
+    buffer_format(first->where, "%s: an error, which the log has", place);
 }
 
 /* What 'mqward check' would print. */
@@ -52,18 +58,21 @@ static bool is_file(const char *path, struct diag_list *diag)
     return false;
 }
 
-struct snapshot *reload_snapshot(
-    const char *path, const struct snapshot *current, struct buffer *why, struct buffer *findings)
+struct snapshot *reload_snapshot(const char *path, const struct snapshot *current, struct buffer *why,
+    struct buffer *where, struct buffer *findings)
 {
+    struct first_error first = {why, where};
     struct diag_list *diag = diag_list_new();
     struct snapshot *next = is_file(path, diag) ? snapshot_load(path, diag) : NULL;
     const char *fixed = next == NULL ? NULL : snapshot_fixed_difference(current, next);
 
-    diag_each(diag, log_finding, why);
+    diag_each(diag, log_finding, &first);
     print_findings(diag, findings);
     if (fixed != NULL) {
         buffer_clear(why);
         buffer_format(why, "%s: '%s' changes only with a restart", path, fixed);
+        buffer_clear(where);
+        buffer_append(where, buffer_view(why));
         buffer_format(findings, "%s: error: '%s' changes only with a restart\n", path, fixed);
         LOG_EVENT(LOG_ERROR, "reload", "this key changes only with a restart", log_string("key", fixed));
         snapshot_release(next);

@@ -26,8 +26,8 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
-#include "exporters/exporter.h"
 #include "exporters/redis_client.h"
+#include "exporters/redis_settings.h"
 #include "proxy/replay_done.h"
 
 #define SHARED_MAGIC 0x72736872U

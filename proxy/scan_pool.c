@@ -6,13 +6,12 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <time.h>
 
 #include "base/clock.h"
 #include "base/memory.h"
+#include "base/thread.h"
 #include "proxy/quarantine_writer.h"
 #include "proxy/scan_evidence.h"
 
@@ -26,6 +25,7 @@ struct scan_thread {
     struct scanner *scanner;
     bool bound;        /* to the rules of the last job */
     uint64_t releases; /* of the pool's, those that it has followed */
+    struct histogram durations;
 };
 
 struct scan_pool {
@@ -34,6 +34,8 @@ struct scan_pool {
     pthread_mutex_t lock; /* of all that follows */
     pthread_cond_t wanted;
     struct scan_job *first, *last;
+    size_t waiting;    /* jobs between them */
+    unsigned busy;     /* threads that handle one */
     uint64_t releases; /* how often rules were to be let go of */
     bool ending;
     unsigned thread_count;
@@ -47,6 +49,7 @@ static void link_job(struct scan_pool *pool, struct scan_job *job)
     job->previous = pool->last;
     *(pool->last == NULL ? &pool->first : &pool->last->next) = job;
     pool->last = job;
+    pool->waiting++;
 }
 
 static void unlink_job(struct scan_pool *pool, struct scan_job *job)
@@ -54,6 +57,7 @@ static void unlink_job(struct scan_pool *pool, struct scan_job *job)
     *(job->previous == NULL ? &pool->first : &job->previous->next) = job->next;
     *(job->next == NULL ? &pool->last : &job->next->previous) = job->previous;
     job->previous = job->next = NULL;
+    pool->waiting--;
 }
 
 /* ---- threads ---- */
@@ -61,8 +65,12 @@ static void unlink_job(struct scan_pool *pool, struct scan_job *job)
 static void scan(struct scan_thread *thread, struct scan_job *job)
 {
     thread->bound = true;
-    for (size_t i = 0; i < job->count; i++)
+    for (size_t i = 0; i < job->count; i++) {
+        uint64_t begun_ns = clock_monotonic_ns();
+
         scanner_scan(thread->scanner, job->rules, &job->scans[i].request, &job->results[i].result);
+        histogram_add(&thread->durations, &histogram_long, clock_monotonic_ns() - begun_ns);
+    }
 }
 
 /* So that on_error decides: what was sent meanwhile waits behind it. */
@@ -143,9 +151,11 @@ static void *run(void *argument)
 
     pthread_mutex_lock(&pool->lock);
     while ((job = take(thread)) != NULL) {
+        pool->busy++;
         pthread_mutex_unlock(&pool->lock);
         handle(thread, job);
         pthread_mutex_lock(&pool->lock);
+        pool->busy--;
     }
     pthread_mutex_unlock(&pool->lock);
     return NULL;
@@ -170,7 +180,7 @@ static int start(struct scan_pool *pool, unsigned index)
 
     thread->pool = pool;
     thread->scanner = scanner_new();
-    error = pthread_create(&thread->thread, NULL, run, thread);
+    error = thread_start(&thread->thread, run, thread);
     if (error == 0)
         pthread_setname_np(thread->thread, "scans");
     else
@@ -192,16 +202,12 @@ static int start_all(struct scan_pool *pool, unsigned threads, struct quarantine
 struct scan_pool *scan_pool_new(unsigned threads, uint64_t wait_ms, struct quarantine *quarantine)
 {
     struct scan_pool *pool = memory_calloc(1, sizeof(*pool) + threads * sizeof(pool->threads[0]));
-    sigset_t all, before;
     int error;
 
     pool->wait_ms = wait_ms;
     pthread_mutex_init(&pool->lock, NULL);
     initialize_condition(&pool->wanted);
-    sigfillset(&all); /* signals are the main thread's */
-    pthread_sigmask(SIG_SETMASK, &all, &before);
     error = start_all(pool, threads, quarantine);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (error == 0)
         return pool;
     scan_pool_free(pool);
@@ -241,6 +247,17 @@ void scan_pool_release_rules(struct scan_pool *pool)
     pthread_mutex_lock(&pool->lock);
     pool->releases++;
     pthread_cond_broadcast(&pool->wanted);
+    pthread_mutex_unlock(&pool->lock);
+}
+
+void scan_pool_status(struct scan_pool *pool, struct scan_pool_status *status)
+{
+    *status = (struct scan_pool_status){.threads = pool->thread_count};
+    for (unsigned i = 0; i < pool->thread_count; i++)
+        histogram_collect(&pool->threads[i].durations, &status->durations);
+    pthread_mutex_lock(&pool->lock);
+    status->busy = pool->busy;
+    status->waiting = pool->waiting;
     pthread_mutex_unlock(&pool->lock);
 }
 

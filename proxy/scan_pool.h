@@ -6,6 +6,7 @@
 #ifndef MQWARD_PROXY_SCAN_POOL_H
 #define MQWARD_PROXY_SCAN_POOL_H
 
+#include "base/counter.h"
 #include "proxy/quarantine.h"
 #include "proxy/session/session.h"
 
@@ -39,6 +40,13 @@ struct scan_job *scan_pool_submit(struct scan_pool *pool, const struct scan_pool
 /* The worker's thread: done is not called any more. A job that has not begun is gone at once; what has begun
  * is scanned and, if need be, stored. */
 void scan_job_cancel(struct scan_job *job); /* NULL is fine */
+/* Any thread: how busy it is, and how long scans took since the start (histogram_long). */
+struct scan_pool_status {
+    unsigned threads, busy;
+    size_t waiting; /* messages */
+    struct histogram_total durations;
+};
+void scan_pool_status(struct scan_pool *pool, struct scan_pool_status *status);
 /* Any thread: other rules are in force. Idle threads let go of the ones that they have scanned with. */
 void scan_pool_release_rules(struct scan_pool *pool);
 

@@ -5,8 +5,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <netdb.h>
-#include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,35 +20,18 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "exporters/exporter.h"
+#include "proxy/listen_address.h"
 #include "proxy/logins.h"
 #include "proxy/password_pool.h"
 #include "proxy/rates.h"
 #include "proxy/server_internal.h"
 
-#define BACKLOG 1024
+#define BACKLOG 65535 /* as many as the kernel allows: net.core.somaxconn */
 /* After the connections are gone, the sinks have so long to confirm the rest; the journal keeps what they
  * have not. */
 #define EXPORTER_WAIT_MS 2000
-/* So long an event of the process waits for room in its ring. */
-#define RING_WAIT_MS 5000
 
 /* ---- audit ---- */
-
-static int fill_redis(struct server *server, size_t index)
-{
-    const struct config_sink *sink = &server->snapshot->config->audit.sinks[index];
-    const struct config_redis *config = sink->redis;
-    struct exporter_redis *redis = &server->redis[index];
-
-    *redis = (struct exporter_redis){
-        .name = sink->name,
-        .key = config->stream,
-        .field = config->field,
-        .max_length = config->max_length,
-        .shared = config->shared,
-    };
-    return server_redis_fill(redis, &config->server, &server->redis_passwords[index]);
-}
 
 void server_expect_replays(struct server *server, const struct policy *policy)
 {
@@ -72,7 +53,7 @@ static int open_replay(struct server *server)
         return 0;
     server->replay.redis = &server->replay_redis;
     server->replay.prefix = config->redis->prefix;
-    return server_redis_fill(&server->replay_redis, &config->redis->server, &server->replay_password);
+    return server_redis_fill(&server->replay_redis, &config->redis->server, &server->replay_owned);
 }
 
 static void on_drained(void *argument)
@@ -90,6 +71,11 @@ static int open_exporter(struct server *server)
         [CONFIG_FSYNC_INTERVAL] = EXPORTER_FSYNC_INTERVAL,
         [CONFIG_FSYNC_NEVER] = EXPORTER_FSYNC_NEVER,
     };
+    static const char *const when_full[] = {
+        [CONFIG_ON_FULL_BLOCK] = "rings fill, then clients are no longer read",
+        [CONFIG_ON_FULL_DENY] = "rings fill, then what can't be recorded is refused",
+        [CONFIG_ON_FULL_DROP] = "rings fill, then events are lost",
+    };
     const struct config_audit *audit = &server->snapshot->config->audit;
     char error[512] = "";
     struct exporter_settings settings = {
@@ -102,15 +88,17 @@ static int open_exporter(struct server *server)
         .ring_bytes = audit->ring_bytes,
         .rings = (uint32_t)server->worker_count + 1,
         .hostname = server->hostname,
-        .redis_count = audit->sink_count,
+        .chain = {audit->chain.signing_key.path, audit->chain.checkpoint.events,
+            audit->chain.checkpoint.interval_ms},
+        .aggregate_ms = audit->aggregate_ms,
+        .when_full = when_full[audit->on_full],
+        .sink_count = audit->sink_count,
     };
 
-    server->redis = memory_calloc(audit->sink_count + 1, sizeof(*server->redis));
-    server->redis_passwords = memory_calloc(audit->sink_count + 1, sizeof(char *));
-    for (size_t i = 0; i < audit->sink_count; i++)
-        if (fill_redis(server, i) != 0)
-            return -1;
-    settings.redis = server->redis;
+    server->sinks = server_sinks_new(audit);
+    if (server->sinks == NULL)
+        return -1;
+    settings.sinks = server_sinks_rows(server->sinks);
     gethostname(server->hostname, sizeof(server->hostname) - 1);
     if (mkdir(audit->directory.path, 0700) != 0 && errno != EEXIST) {
         LOG_EVENT(LOG_ERROR, "audit", "can't make the directory", log_string("path", audit->directory.path),
@@ -122,36 +110,6 @@ static int open_exporter(struct server *server)
         return 0;
     LOG_EVENT(LOG_ERROR, "audit", "can't open the audit trail", log_string("error", error));
     return -1;
-}
-
-void server_audit(struct server *server, struct audit_event *event)
-{
-    struct ring *ring = exporter_ring(server->exporter, (uint32_t)server->worker_count);
-    const struct policy_settings *policy = policy_settings(server->snapshot->policy);
-    const struct timespec pause = {0, 1000000};
-    uint8_t record[AUDIT_EVENT_MAX];
-    size_t length;
-
-    event->disposition = AUDIT_INFORMED;
-    event->wall_us = clock_wall_us();
-    event->ruleset = view_of_string(policy->name);
-    event->policy_version = view_of_string(policy->version);
-    length = audit_event_encode(event, record);
-    for (int waited = 0; !ring_push(ring, view_of(record, length)); waited++) {
-        if (waited >= RING_WAIT_MS) {
-            LOG_EVENT(LOG_ERROR, "audit", "an event was lost: the ring has no room",
-                log_string("action", audit_action_name(event->action)));
-            return;
-        }
-        exporter_wake(server->exporter);
-        nanosleep(&pause, NULL);
-    }
-    exporter_wake(server->exporter);
-}
-
-bool server_audit_room(const struct server *server)
-{
-    return ring_has_room(exporter_ring(server->exporter, (uint32_t)server->worker_count), AUDIT_EVENT_MAX);
 }
 
 static void audit_process(struct server *server, enum audit_action action, enum reason reason)
@@ -173,31 +131,17 @@ static int listen_error(const struct config_listener *listener, const char *what
 /* One socket of a listener. port: the one to bind, 0 for any; the one that was bound is put there. */
 static int bind_socket(const struct config_listener *listener, uint16_t *port)
 {
-    struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE},
-                    *found = NULL;
-    struct sockaddr_storage bound = {0};
-    socklen_t length = sizeof(bound);
-    char service[8];
-    int one = 1, fd, error;
+    const char *error = NULL;
+    int fd = listen_address_bind(&listener->address, *port, true, &error);
 
-    snprintf(service, sizeof(service), "%u", *port);
-    error = getaddrinfo(listener->address.host, service, &hints, &found);
-    if (error != 0)
-        return listen_error(listener, "can't resolve the address", gai_strerror(error));
-    fd = socket(found->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) != 0 ||
-        setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one)) != 0 ||
-        bind(fd, found->ai_addr, found->ai_addrlen) != 0 || listen(fd, BACKLOG) != 0 ||
-        getsockname(fd, (struct sockaddr *)&bound, &length) != 0) {
+    if (fd < 0)
+        return listen_error(listener, "can't listen", error);
+    if (listen(fd, BACKLOG) != 0) {
         listen_error(listener, "can't listen", strerror(errno));
-        freeaddrinfo(found);
-        if (fd >= 0)
-            close(fd);
+        close(fd);
         return -1;
     }
-    freeaddrinfo(found);
-    *port = ntohs(bound.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&bound)->sin6_port
-                                              : ((struct sockaddr_in *)&bound)->sin_port);
+    *port = listen_address_port(fd);
     return fd;
 }
 
@@ -205,22 +149,13 @@ static int bind_socket(const struct config_listener *listener, uint16_t *port)
  */
 static int check_port_free(const struct config_listener *listener)
 {
-    struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE},
-                    *found = NULL;
-    char service[8];
-    int one = 1, fd, result = 0;
+    const char *error = NULL;
+    int fd = listen_address_bind(&listener->address, listener->address.port, false, &error);
 
-    snprintf(service, sizeof(service), "%u", listener->address.port);
-    if (getaddrinfo(listener->address.host, service, &hints, &found) != 0)
-        return 0; /* bind_socket() says so */
-    fd = socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd >= 0 && (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) != 0 ||
-                       bind(fd, found->ai_addr, found->ai_addrlen) != 0))
-        result = listen_error(listener, "can't listen", strerror(errno));
-    freeaddrinfo(found);
-    if (fd >= 0)
-        close(fd);
-    return result;
+    if (fd < 0)
+        return listen_error(listener, "can't listen", error);
+    close(fd);
+    return 0;
 }
 
 static int open_listener(struct server *server, struct service *service)
@@ -277,7 +212,7 @@ static int start(struct server *server)
 
     server->worker_count = count_workers(config);
     server->workers = memory_calloc(server->worker_count, sizeof(*server->workers));
-    if (open_exporter(server) != 0 || server_control_open(server) != 0)
+    if (open_exporter(server) != 0 || server_control_open(server) != 0 || server_admin_open(server) != 0)
         return -1;
     server->registry = registry_new();
     server->logins = logins_new();
@@ -302,6 +237,7 @@ static int start(struct server *server)
             return -1;
         }
     }
+    server_watch_begin(server);
     for (size_t i = 0; i < config->listener_count; i++)
         if (open_listener(server, &server->snapshot->services[i]) != 0)
             return -1;
@@ -324,6 +260,7 @@ static void finish(struct server *server)
     for (size_t i = 0; i < server->worker_count; i++)
         if (server->workers[i] != NULL)
             worker_stop(server->workers[i], server->snapshot->config->drain_ms);
+    server_loop_drain(server);
     for (size_t i = 0; i < server->worker_count; i++)
         if (server->workers[i] != NULL)
             worker_join(server->workers[i]);
@@ -341,14 +278,12 @@ static void finish(struct server *server)
     bans_free(server->bans);
     rates_free(server->rates);
     replay_free(server->replays);
-    for (size_t i = 0; server->redis_passwords != NULL && i < server->snapshot->config->audit.sink_count; i++)
-        server_redis_forget(server->redis_passwords[i]);
-    server_redis_forget(server->replay_password);
-    free(server->redis_passwords);
-    free(server->redis);
+    server_sinks_free(server->sinks);
+    server_redis_release(&server->replay_owned);
     free(server->workers);
     snapshot_release(server->snapshot);
     snapshot_release_config(server->first);
+    server_watch_free(server);
 }
 
 /* ---- the whole ---- */
@@ -372,7 +307,8 @@ int server_run(const char *path, struct snapshot *snapshot)
     sigemptyset(&signals);
     sigaddset(&signals, SIGTERM);
     sigaddset(&signals, SIGINT);
-    sigaddset(&signals, SIGHUP); /* all three are read by server_loop() */
+    sigaddset(&signals, SIGHUP);
+    sigaddset(&signals, SIGUSR1); /* all of them are read by server_loop() */
     pthread_sigmask(SIG_BLOCK, &signals, NULL);
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN); /* a file size limit is an error of write(2), handled there */

@@ -23,6 +23,8 @@
 #define BANS_RETRY_MS 100
 /* What was in force is looked after so often, until nobody uses it any more. */
 #define RETIRED_CHECK_MS 100
+/* Whether all workers have ended is looked at so often. */
+#define DRAIN_LOOK_MS 10
 
 /* ---- keys ---- */
 
@@ -75,15 +77,17 @@ static void on_retired_timer(evutil_socket_t fd, short what, void *argument)
 static void put_in_force(struct server *server, struct snapshot *next, const char *who)
 {
     char *previous = memory_copy_string(view_of_string(policy_settings(server->snapshot->policy)->version));
-    struct audit_event event = {.action = AUDIT_policy_loaded,
-        .reason = REASON_policy_loaded,
+    struct audit_event event = {.action = AUDIT_policy_reloaded,
+        .reason = REASON_policy_reloaded,
         .previous_policy = view_of_string(previous),
         .detail = view_of_string(who)};
 
     snapshot_attach(next, server->registry);
+    server_watch_snapshot(server, next);
     server_expect_replays(server, next->policy);
     retired_add(&server->retired, server->snapshot);
     server->snapshot = next;
+    server_credentials_commit(server);
     log_configure((enum log_level)next->config->log_level, (enum log_format)next->config->log_format, 2);
     server_audit(server, &event);
     for (size_t i = 0; i < server->worker_count; i++)
@@ -109,9 +113,18 @@ static void refuse(struct server *server, const char *who, const struct buffer *
     buffer_release(&detail);
 }
 
+static void note_reload(struct server *server, bool done, const struct buffer *where)
+{
+    char *error = done ? NULL : memory_copy_string(buffer_view(where));
+
+    server_watch_reload(server, error);
+    free(error);
+}
+
 bool server_reload(struct server *server, const char *who, struct buffer *why, struct buffer *findings)
 {
     struct snapshot *next;
+    struct buffer where = {0};
     char state[64];
 
     if (!server_audit_room(server)) {
@@ -123,7 +136,13 @@ bool server_reload(struct server *server, const char *who, struct buffer *why, s
     snprintf(state, sizeof(state), "RELOADING=1\nMONOTONIC_USEC=%llu",
         (unsigned long long)clock_monotonic_ms() * 1000);
     sd_notify(0, state);
-    next = reload_snapshot(server->path, server->snapshot, why, findings);
+    next = reload_snapshot(server->path, server->snapshot, why, &where, findings);
+    if (next != NULL && !server_credentials_read(server, why, &where, findings)) {
+        snapshot_release(next);
+        next = NULL;
+    }
+    note_reload(server, next != NULL, &where);
+    buffer_release(&where);
     if (next != NULL)
         put_in_force(server, next, who);
     else
@@ -144,6 +163,11 @@ static void on_signal(evutil_socket_t fd, short what, void *argument)
     (void)what;
     if (read(fd, &info, sizeof(info)) != sizeof(info))
         return;
+    if (info.ssi_signo == SIGUSR1) {
+        LOG_EVENT(LOG_INFO, "server", "files of sinks are opened anew", log_unsigned("pid", info.ssi_pid));
+        exporter_reopen(server->exporter);
+        return;
+    }
     if (info.ssi_signo != SIGHUP) {
         LOG_EVENT(LOG_INFO, "server", "stopping", log_string("signal", strsignal((int)info.ssi_signo)));
         event_base_loopbreak(server->base);
@@ -240,8 +264,9 @@ int server_loop_open(struct server *server, const sigset_t *signals)
     server->bans_timer = event_new(server->base, -1, 0, on_ban_ends, server);
     server->keys_timer = event_new(server->base, -1, 0, on_keys_timer, server);
     server->retired_timer = event_new(server->base, -1, 0, on_retired_timer, server);
+    server->lost_timer = event_new(server->base, -1, 0, server_on_lost_timer, server);
     if (server->signal_event == NULL || server->wake_event == NULL || server->bans_timer == NULL ||
-        server->keys_timer == NULL || server->retired_timer == NULL)
+        server->keys_timer == NULL || server->retired_timer == NULL || server->lost_timer == NULL)
         memory_exhausted();
     event_add(server->signal_event, NULL);
     event_add(server->wake_event, NULL);
@@ -257,12 +282,40 @@ void server_loop(struct server *server)
     server->control = NULL;
 }
 
+static bool have_ended(const struct server *server)
+{
+    for (size_t i = 0; i < server->worker_count; i++)
+        if (server->workers[i] != NULL && !worker_has_ended(server->workers[i]))
+            return false;
+    return true;
+}
+
+/* Without the admin listener there is nothing to go on with. */
+void server_loop_drain(struct server *server)
+{
+    static const struct timeval look = {0, DRAIN_LOOK_MS * 1000};
+    struct event *others[] = {server->signal_event, server->wake_event, server->bans_timer,
+        server->keys_timer, server->retired_timer};
+
+    server->watch.draining = true;
+    if (server->watch.admin == NULL)
+        return;
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+        event_del(others[i]);
+    while (!have_ended(server)) {
+        event_base_loopexit(server->base, &look);
+        event_base_dispatch(server->base);
+    }
+    server_admin_close(server);
+}
+
 void server_loop_close(struct server *server)
 {
     struct event *events[] = {server->signal_event, server->wake_event, server->bans_timer,
-        server->keys_timer, server->retired_timer};
+        server->keys_timer, server->retired_timer, server->lost_timer};
 
     control_close(server->control);
+    server_admin_close(server);
     for (size_t i = 0; i < sizeof(events) / sizeof(events[0]); i++)
         if (events[i] != NULL)
             event_free(events[i]);

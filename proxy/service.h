@@ -33,6 +33,7 @@ struct snapshot {
     struct arena *arena;
     struct config *config;
     struct policy *policy;
+    struct policy *shadow; /* decides beside it, and nothing comes of that but events; NULL: none */
     struct password_file **password_files; /* as config->password_files */
     size_t password_file_count;
     struct keyring *keys;          /* NULL: the configuration names none */
@@ -40,13 +41,19 @@ struct snapshot {
     uint64_t *scan_sets;           /* for each check of the policy, the rule sets that it asks, as bits */
     struct jwks **jwks;            /* as config->jwks */
     size_t jwks_count;
-    struct tls_client **upstream_tls; /* as config->upstreams; NULL where plain */
-    struct service *services;         /* as config->listeners */
+    struct tls_client **upstream_tls;     /* as config->upstreams; NULL where plain */
+    struct service *services;             /* as config->listeners */
+    struct slots *rule_slots, *set_slots; /* of which it has some; NULL: it does not count */
+    struct session_slots slots;
 };
 
 /* Reads mqward.yaml and all that it names. Errors and warnings go to diag; NULL if there was an error. The
  * result has one reference. */
 struct snapshot *snapshot_load(const char *path, struct diag_list *diag);
+/* The same, with one more look at the configuration, whose findings are among the others. It is called if
+ * mqward.yaml itself has no errors, whatever else has. */
+typedef void snapshot_check(const struct config *config, struct diag_list *diag);
+struct snapshot *snapshot_load_checked(const char *path, struct diag_list *diag, snapshot_check *check);
 struct snapshot *snapshot_retain(struct snapshot *snapshot);
 void snapshot_release(struct snapshot *snapshot); /* NULL is fine */
 /* The caller's reference is the only one, also of its rules (scanners hold theirs). */
@@ -58,6 +65,10 @@ struct snapshot *snapshot_retain_config(struct snapshot *snapshot);
 void snapshot_release_config(struct snapshot *snapshot);
 /* Before the first connection: where its services count. */
 void snapshot_attach(struct snapshot *snapshot, struct registry *registry);
+/* service_slots.c, before the first connection: where what its rules, checks and rule sets do is counted,
+ * until it is freed. On the main thread, as is its last snapshot_release(). rules and sets outlive it. */
+void snapshot_take_slots(struct snapshot *snapshot, struct slots *rules, struct slots *sets);
+void snapshot_give_slots(struct snapshot *snapshot); /* for snapshot_release() */
 /* The service of the listener with that name; NULL: it has none. */
 struct service *snapshot_service(const struct snapshot *snapshot, const char *listener);
 /* What of next can't replace the same of current while the process runs: the key of mqward.yaml; NULL:

@@ -10,8 +10,8 @@
 
 #include "base/view.h"
 
-struct event_base;
 struct stream;
+struct stream_turns;
 
 enum stream_event {
     STREAM_OPENED,   /* the TLS handshake is done */
@@ -22,9 +22,9 @@ enum stream_event {
 typedef void stream_callback(struct stream *stream, enum stream_event event, void *argument);
 
 /* fd: connected, non-blocking; owned from now on. ssl: NULL for plain (the stream is open at once, without
- * STREAM_OPENED), else owned; its role is set. Reading is on. */
+ * STREAM_OPENED), else owned; its role is set. Reading is on. turns: of its thread (stream_turns.h). */
 struct stream *stream_new(
-    struct event_base *base, int fd, SSL *ssl, stream_callback *callback, void *argument);
+    struct stream_turns *turns, int fd, SSL *ssl, stream_callback *callback, void *argument);
 /* Closes at once; queued bytes are lost. Not from within its own callback (see worker_reap). NULL is fine. */
 void stream_free(struct stream *stream);
 
@@ -42,12 +42,18 @@ size_t stream_queued(const struct stream *stream);
 /* Whether STREAM_READABLE is wanted. On: also called when bytes wait inside TLS. */
 void stream_set_reading(struct stream *stream, bool reading);
 /* STREAM_READABLE once more in the loop's next turn, although the socket may be silent (bytes were left for
- * fairness). */
+ * fairness), and behind those whose sockets are not. */
 void stream_poke(struct stream *stream);
 /* After the queue: TLS close_notify and the end of our bytes. */
 void stream_shutdown(struct stream *stream);
 
+/* A stream whose handshake is not done never opens: what is queued is dropped, and the handshake rests. Of
+ * another one nothing changes. */
+void stream_abandon(struct stream *stream);
+
 bool stream_is_open(const struct stream *stream);
+/* The peer has ended its bytes, or the connection: also where what it sent before was not read yet. */
+bool stream_peer_has_left(const struct stream *stream);
 /* Monotonic milliseconds since which the queue is not empty and the peer has taken nothing; 0: no such time.
  */
 uint64_t stream_stalled_since(const struct stream *stream);

@@ -24,30 +24,6 @@
 /* Revocation lists of public CAs have tens of MiB. */
 #define FILE_SIZE_MAXIMUM (256 << 20)
 
-struct tls_sni {
-    SSL_CTX *context;
-    const char **names; /* the configuration's */
-    size_t name_count;
-};
-
-struct tls_server {
-    SSL_CTX *context;
-    struct tls_sni *sni;
-    size_t sni_count;
-    struct tls_ca *cas;
-    size_t ca_count;
-    STACK_OF(X509_CRL) * crls;
-    enum config_client_certificate client_certificate;
-    unsigned char trust[SHA256_DIGEST_LENGTH]; /* stands for the CAs, by name, and the revocation lists */
-};
-
-struct tls_client {
-    SSL_CTX *context;
-    char *name; /* SNI and verified name; NULL: an address, verified as one */
-    char *address;
-    bool verify;
-};
-
 /* ---- files, with errors at the place that names them ---- */
 
 static int openssl_error(struct diag_list *diag, const struct config_path *file, const char *what)
@@ -133,6 +109,21 @@ static STACK_OF(X509) * read_cas(const struct config_path *file, struct diag_lis
 
 /* ---- servers ---- */
 
+/* "mqtt" where the client asks for it; clients that offer only other protocols are served all the same. */
+static int choose_protocol(SSL *ssl, const unsigned char **out, unsigned char *out_length,
+    const unsigned char *in, unsigned int in_length, void *argument)
+{
+    static const unsigned char offered[] = "\x04mqtt";
+    unsigned char *chosen;
+
+    (void)ssl, (void)argument;
+    if (SSL_select_next_proto(&chosen, out_length, offered, sizeof(offered) - 1, in, in_length) !=
+        OPENSSL_NPN_NEGOTIATED)
+        return SSL_TLSEXT_ERR_NOACK;
+    *out = chosen;
+    return SSL_TLSEXT_ERR_OK;
+}
+
 static SSL_CTX *server_context(const struct config_listener_tls *tls, struct diag_list *diag)
 {
     SSL_CTX *context = SSL_CTX_new(TLS_server_method());
@@ -144,6 +135,7 @@ static SSL_CTX *server_context(const struct config_listener_tls *tls, struct dia
         SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
     SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
     SSL_CTX_set_num_tickets(context, 1);
+    SSL_CTX_set_alpn_select_cb(context, choose_protocol, NULL);
     if (tls->ciphers != NULL && SSL_CTX_set_cipher_list(context, tls->ciphers) != 1)
         diag_add(diag, DIAG_ERROR, &tls->certificate.place, NULL, "ciphers: '%s' names no cipher of TLS 1.2",
             tls->ciphers);
@@ -179,21 +171,6 @@ static int choose_certificate(SSL *ssl, int *alert, void *argument)
                 return SSL_TLSEXT_ERR_OK;
             }
     return SSL_TLSEXT_ERR_OK; /* the listener's own certificate */
-}
-
-/* "mqtt" where the client asks for it; clients that offer only other protocols are served all the same. */
-static int choose_protocol(SSL *ssl, const unsigned char **out, unsigned char *out_length,
-    const unsigned char *in, unsigned int in_length, void *argument)
-{
-    static const unsigned char offered[] = "\x04mqtt";
-    unsigned char *chosen;
-
-    (void)ssl, (void)argument;
-    if (SSL_select_next_proto(&chosen, out_length, offered, sizeof(offered) - 1, in, in_length) !=
-        OPENSSL_NPN_NEGOTIATED)
-        return SSL_TLSEXT_ERR_NOACK;
-    *out = chosen;
-    return SSL_TLSEXT_ERR_OK;
 }
 
 /* ---- which CAs a chain leads to, kept in the ticket ---- */
@@ -411,7 +388,6 @@ struct tls_server *tls_server_new(const struct config_listener *listener, struct
     add_sni(server, tls, diag);
     digest_trust(server, tls->crl_check_chain);
     set_session_context(server, listener->name);
-    SSL_CTX_set_alpn_select_cb(server->context, choose_protocol, NULL);
     SSL_CTX_set_session_ticket_cb(server->context, write_ticket, read_ticket, server);
     if (diag_errors(diag) == before)
         return server;

@@ -23,6 +23,17 @@ struct tls_client *tls_client_new(
 void tls_client_free(struct tls_client *client);
 SSL *tls_client_connect(struct tls_client *client);
 
+/* ---- when what is used ends, in seconds since 1970 (tls_dates.c) ---- */
+enum tls_date_kind {
+    TLS_DATE_CERTIFICATE, /* of the listener: "default", or the first name of an entry of sni */
+    TLS_DATE_CA,          /* the first of a CA's certificates; its name */
+    TLS_DATE_CRL          /* the first of the revocation lists; "" */
+};
+typedef void tls_date_each(void *context, enum tls_date_kind kind, const char *name, uint64_t at_s);
+void tls_server_dates(const struct tls_server *server, tls_date_each *each, void *context);
+/* The certificate that is shown; 0: there is none. */
+uint64_t tls_client_date(const struct tls_client *client);
+
 /* What the handshake says about a client, for identity and audit. Strings are NUL-terminated and live as long
  * as it. */
 struct tls_peer {

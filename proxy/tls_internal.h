@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Between tls.c and tls_peer.c. */
+/* Between tls.c, tls_peer.c, tls_crl.c and tls_dates.c. */
 #ifndef MQWARD_PROXY_TLS_INTERNAL_H
 #define MQWARD_PROXY_TLS_INTERNAL_H
 
 #include <openssl/safestack.h>
+#include <openssl/sha.h>
 #include <openssl/x509.h>
 
 #include "proxy/tls.h"
@@ -13,6 +14,30 @@
 struct tls_ca {
     const char *name;
     STACK_OF(X509) * certificates;
+};
+
+struct tls_sni {
+    SSL_CTX *context;
+    const char **names; /* the configuration's */
+    size_t name_count;
+};
+
+struct tls_server {
+    SSL_CTX *context;
+    struct tls_sni *sni;
+    size_t sni_count;
+    struct tls_ca *cas;
+    size_t ca_count;
+    STACK_OF(X509_CRL) * crls;
+    enum config_client_certificate client_certificate;
+    unsigned char trust[SHA256_DIGEST_LENGTH]; /* stands for the CAs, by name, and the revocation lists */
+};
+
+struct tls_client {
+    SSL_CTX *context;
+    char *name; /* SNI and verified name; NULL: an address, verified as one */
+    char *address;
+    bool verify;
 };
 
 /* The configured CAs that the client's chain leads to (from the handshake, or from the ticket of a resumed
@@ -32,6 +57,9 @@ bool tls_server_verify(const struct tls_server *server, SSL *ssl, uint64_t *cas)
 /* The file can be read at once, and to an end: it is a regular one and not beyond all measure. Else an error
  * in diag. One that is missing is left to whoever opens it. */
 bool tls_file_fits(const struct config_path *file, struct diag_list *diag);
+
+/* Seconds since 1970; 0: before, or no time. */
+uint64_t tls_seconds_of(const ASN1_TIME *time);
 
 /* Reads the listener's revocation lists into the store; errors and warnings go to diag. The lists are the
  * caller's (sk_X509_CRL_pop_free), none if there are none. */

@@ -129,7 +129,7 @@ static const char *hex_text(struct arena *arena, const unsigned char *bytes, siz
 }
 
 /* 0 for a time that can't be read: OpenSSL has compared it with the clock before, so there is none. */
-static uint64_t seconds_of(const ASN1_TIME *time)
+uint64_t tls_seconds_of(const ASN1_TIME *time)
 {
     ASN1_TIME *epoch = ASN1_TIME_set(NULL, 0);
     int days = 0, seconds = 0;
@@ -149,7 +149,7 @@ static void describe_certificate(struct tls_peer *peer, X509 *certificate)
     unsigned length = 0;
 
     peer->has_certificate = true;
-    peer->expires_s = seconds_of(X509_get0_notAfter(certificate));
+    peer->expires_s = tls_seconds_of(X509_get0_notAfter(certificate));
     peer->subject = name_text(peer->arena, subject);
     peer->issuer = name_text(peer->arena, X509_get_issuer_name(certificate));
     peer->serial = hex_text(peer->arena, ASN1_STRING_get0_data(serial), (size_t)ASN1_STRING_length(serial));
@@ -178,12 +178,18 @@ static const char *version_text(const SSL *ssl)
     }
 }
 
+/* What an arena may put between two things. */
+#define TLS_PEER_ROUNDING 32
+
 struct tls_peer *tls_peer_new(const struct tls_server *server, SSL *ssl)
 {
-    struct arena *arena = arena_new();
-    struct tls_peer *peer = arena_alloc(arena, sizeof(*peer));
     const char *name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
     X509 *certificate = SSL_get0_peer_certificate(ssl);
+    /* Of most clients there is nothing to keep but the server's name. */
+    struct arena *arena = certificate != NULL ? arena_new()
+                                              : arena_new_of(sizeof(struct tls_peer) + TLS_PEER_ROUNDING +
+                                                             (name == NULL ? 0 : strlen(name) + 1));
+    struct tls_peer *peer = arena_alloc(arena, sizeof(*peer));
 
     *peer = (struct tls_peer){.arena = arena,
         .resumed = SSL_session_reused(ssl),

@@ -4,9 +4,12 @@
 #ifndef MQWARD_PROXY_WORKER_H
 #define MQWARD_PROXY_WORKER_H
 
+#include <event2/util.h>
+
 #include "base/buffer.h"
 #include "base/ring.h"
 #include "exporters/exporter.h"
+#include "exporters/repeats.h"
 #include "proxy/registry.h"
 #include "proxy/service.h"
 
@@ -25,6 +28,7 @@ struct worker_task {
 };
 
 struct bans;
+struct counters;
 struct denials;
 struct logins;
 struct rates;
@@ -32,12 +36,34 @@ struct replay_shared;
 struct replay_store;
 struct password_pool;
 struct scan_pool;
+struct stream_turns;
 
 /* The replay store that proxies share; of all workers. */
 struct worker_replay {
     const struct exporter_redis *redis; /* NULL: it is not shared */
     const char *prefix;                 /* of its keys */
     _Atomic unsigned away;              /* workers that have lost it */
+};
+
+/* Undrained events in the worker's ring: of a connection, or of a principal (some share one). In two
+ * generations: while one is drained, the next is collected, so that nobody keeps what was drained long ago.
+ */
+struct worker_share {
+    uint64_t bytes[2], mark[2];     /* the older, the younger: pushed; the ring's head behind the last */
+    struct worker_share *site;      /* of a connection: of its address's site; of a principal: NULL */
+    struct worker_share *principal; /* of a connection: whose doing it is: the identity's, if it is
+                                       proven, else the site's; of a principal: NULL */
+    bool admitted;                  /* of a connection: a packet of it was let in */
+    bool settled; /* of a connection: it neither comes nor goes; while it does, its site answers for it, too,
+                     or an identity had a new share with each connection */
+};
+#define WORKER_PRINCIPALS 1024
+
+/* Connections that wait, in the order in which they came. */
+struct worker_waiting {
+    struct conn *first, *last;
+    struct conn *look; /* the next one to be looked at, whether its peer is still there; NULL: the first */
+    size_t count;
 };
 
 struct worker {
@@ -55,22 +81,37 @@ struct worker {
     struct scan_pool *scan_pool;
     struct scanner *scanner; /* NULL: nothing was scanned yet */
     uint64_t scan_work;      /* of the connection that has its turn (struct scan_result) */
+    uint64_t scan_quiet_ns;  /* what a scan took that met no rule, when one was last timed */
+    unsigned scans_untimed;  /* since */
     struct worker_replay *replay;
     struct replay_shared *replay_shared; /* NULL: the store is the process's own */
     bool replay_away;                    /* it is lost: counted in replay->away */
     struct ring *ring;
+    struct repeats *repeats; /* beside it */
+    int on_full;             /* enum config_on_full */
+    bool aggregates;
+    struct event *tell_event; /* of what is in no ring */
+    uint64_t tell_at_ms;      /* for which it is set, monotonic; 0: not set */
+    uint64_t lost_told_ms;    /* when losses were told last */
+    uint64_t lost_tail;       /* where the ring's tail was when something was lost first since */
+    struct worker_share principals[WORKER_PRINCIPALS];
     struct event_base *base;
+    struct stream_turns *streams;       /* of its connections */
     struct evdns_base *dns;             /* NULL where every upstream is an address */
     uint8_t *scratch;                   /* WORKER_SCRATCH bytes, shared by all connections of the worker */
     struct buffer to_client, to_broker; /* a packet's answers, empty between packets */
+    struct counters *counters;          /* for metrics; this thread writes it */
     uint64_t sessions;                  /* counted, for session ids */
-    uint64_t now_ns; /* monotonic, of the packets that are being handled; 0: nobody has asked yet */
+    uint64_t dials;                     /* counted, for the sources of connections to the broker */
+    uint64_t now_ns;  /* monotonic, of the packets that are being handled; 0: nobody has asked yet */
+    uint64_t wall_us; /* the same, since 1970: of their newest event */
 
     struct conn *conns; /* all of them */
     size_t conn_count;
     struct conn *rebind; /* the next one to be bound to the snapshot in force; NULL: all are */
     struct conn *banned; /* the next one to be asked whether it is banned; NULL: all were asked */
     struct conn *reap;   /* to be freed after this turn of the loop */
+    struct worker_waiting waiting_room, waiting_share; /* in the ring (conn_wait.c) */
     struct event *reap_event;
     bool audit_full; /* connections and listeners wait for room in the ring */
     bool stopping;
@@ -107,17 +148,69 @@ void worker_post(struct worker *worker, struct worker_task *task);
 void worker_enforce_bans(struct worker *worker);
 /* Any thread: the ring has room again. */
 void worker_audit_drained(struct worker *worker);
+/* Any thread: its loop has ended, or never began: worker_join() does not wait. */
+bool worker_has_ended(const struct worker *worker);
 void worker_join(struct worker *worker);
 void worker_free(struct worker *worker);
 
 /* ---- for conn.c ---- */
-/* An event into the ring. Never loses one: without room it waits (the caller normally asks for room first).
+/* An event into the ring, or, if it is like one that was told, into the count of those. Without room it waits
+ * (audit.on_full: block; the caller normally asks first), or is counted as lost. share: of its connection;
+ * NULL: it is of none. */
+void worker_audit(struct worker *worker, struct worker_share *share, const struct audit_event *event);
+/* The first half of it: true, it is like one that was told, and counted; *ticket: for those that are the
+ * same.
  */
-void worker_audit(struct worker *worker, const struct audit_event *event);
-/* Room for size bytes of events? If not, the worker remembers to resume its connections when there is. */
+bool worker_audit_repeat(
+    struct worker *worker, const struct audit_event *event, struct repeats_ticket *ticket);
+/* Counts so many more, now. False: the ticket is over. */
+bool worker_audit_again(struct worker *worker, const struct repeats_ticket *ticket, uint64_t count);
+/* The share of a new connection: who comes again and again from one address, or from one /64 of IPv6, has no
+ * new one each time. */
+void worker_share_begin(struct worker *worker, struct worker_share *share, struct view address);
+/* From now on it is the doing of an identity, which is proven; empty: of nobody but the address. Before it is
+ * asked for, so that who is asked for is who is charged. */
+void worker_share_answer(struct worker *worker, struct worker_share *share, struct view identity);
+enum worker_room {
+    WORKER_ROOM,
+    WORKER_ROOM_LATER,  /* on_full: block; the worker resumes its connections */
+    WORKER_SHARE_LATER, /* the same: there is room, but not for whom it is asked */
+    WORKER_ROOM_DENIED  /* on_full: deny; what would have to be recorded is to be refused */
+};
+/* The usual case, for every packet: the lower half of the ring takes them all, so that nobody's share
+ * matters. True: let in, as by worker_audit_ask(). */
+bool worker_audit_is_easy(const struct worker *worker, struct worker_share *share, size_t most);
+/* Room for events of a connection, of most bytes at most with their overheads, and within its share of what
+ * is left, if they take what they usually do? */
+enum worker_room worker_audit_ask(
+    struct worker *worker, struct worker_share *share, size_t most, size_t usual);
+/* What the answer would be, if it were asked when promised bytes more are in the ring. */
+enum worker_room worker_audit_foresee(const struct worker *worker, const struct worker_share *share,
+    size_t most, size_t usual, size_t promised);
+/* on_full: block: can so much ever be waited for? More than half of the ring could not be, and the worker
+ * would stand still in the middle of it. */
+bool worker_audit_can_wait(const struct worker *worker, size_t most);
+/* For what nobody can be refused: false: not yet. size: as most above. */
 bool worker_audit_room(struct worker *worker, size_t size);
+/* Of one event, of whatever length. */
+#define WORKER_EVENT_MOST (2 * (size_t)(AUDIT_EVENT_MAX + RING_OVERHEAD))
 /* Has the connection freed when this turn of the loop is over. */
 void worker_reap(struct worker *worker, struct conn *conn);
+
+/* ---- worker.c, for worker_audit.c ---- */
+/* Listeners and connections wait until the ring was drained, or a moment. */
+void worker_rest(struct worker *worker);
+/* The same for connections alone. */
+void worker_rest_connection(struct worker *worker);
+/* Waits a moment for room in the ring. False: the process is to end, and it was waited for long enough. */
+bool worker_wait_for_room(struct worker *worker);
+
+/* ---- worker_audit.c, for worker.c ---- */
+void worker_on_tell(evutil_socket_t fd, short what, void *argument);
+/* On its thread, before its loop: what an earlier run has left in the table is told. */
+void worker_audit_begin(struct worker *worker);
+/* The loop has ended: what was counted goes into the ring, or stays for the next start. */
+void worker_audit_finish(struct worker *worker);
 
 /* ---- worker_replay.c, for worker.c ---- */
 /* The worker's link, if the store is shared. -1 after an error was logged. */

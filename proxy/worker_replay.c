@@ -26,7 +26,7 @@ static void audit_change(
         .ruleset = view_of_string(policy->name),
         .policy_version = view_of_string(policy->version)};
 
-    worker_audit(worker, &event);
+    worker_audit(worker, NULL, &event);
 }
 
 static void on_changed(void *argument, bool up, bool refused, const char *detail)

@@ -144,7 +144,7 @@ static const uint8_t *classify_rule(const YR_RULES *rules, struct classified *al
 struct classified *classify(const YR_RULES *rules)
 {
     const YR_ARENA_BUFFER *section = &rules->arena->buffers[YR_CODE_SECTION];
-    const uint8_t *code = rules->code_start, *end = section->data + section->used;
+    const uint8_t *code = rules->code_start, *end = code == NULL ? NULL : section->data + section->used;
     struct classified *all = memory_calloc(rules->num_rules + 1, sizeof(*all));
 
     for (uint32_t i = 0; i < rules->num_rules; i++) {

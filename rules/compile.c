@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns libyara's compiler. Called by load.c and cost.c.
+/* Owns libyara's compiler. Called by load.c, build.c, group.c and cost.c.
  *
  * A compiler that met an error takes nothing any more. So that the files behind a bad one are looked at as
  * well, a new one is given the good files from before, silently. */
@@ -42,12 +42,17 @@ static void on_message(
         message);
 }
 
+/* A compiler begins each of its twelve tables with a MiB, all of it written to, and those of all sets and
+ * groups are there at once. Tables grow anyway. */
+#define TABLE_SIZE ((size_t)64 << 10)
+
 static YR_COMPILER *new_compiler(struct listener *listener)
 {
     YR_COMPILER *compiler;
 
     if (yr_compiler_create(&compiler) != ERROR_SUCCESS)
         memory_exhausted();
+    compiler->arena->initial_buffer_size = TABLE_SIZE; /* nothing is in them yet */
     /* Includes are in their place already. */
     yr_compiler_set_include_callback(compiler, NULL, NULL, NULL);
     if (listener != NULL)
@@ -82,8 +87,8 @@ static size_t read_bytes(void *bytes, size_t size, size_t count, void *context)
     return count;
 }
 
-/* A compiler gives each of its tables a MiB, however small they are: with a hundred groups that would be a
- * GiB. Saved and loaded again, they have their own size. */
+/* A compiler's tables are larger than what is in them, and a generation has hundreds of them. Saved and
+ * loaded again, they have their own size. */
 static YR_RULES *compact(YR_RULES *rules)
 {
     struct buffer saved = {0};
@@ -102,14 +107,31 @@ static YR_RULES *compact(YR_RULES *rules)
 
 /* ---- compiling ---- */
 
-YR_RULES *compile_set(const struct source_set *set, const struct scan_source *source, struct diag_list *diag)
+/* What yr_compiler_get_rules() makes of the arena, less the automaton, which it builds first (libyara 4.2.3).
+ */
+static void look_into(struct compiled_set *compiled)
+{
+    const YR_COMPILER *compiler = compiled->compiler;
+    const YR_ARENA_BUFFER *buffers = compiler->arena->buffers;
+
+    memset(&compiled->rules, 0, sizeof(compiled->rules));
+    compiled->rules.arena = compiler->arena;
+    compiled->rules.rules_table = (YR_RULE *)(void *)buffers[YR_RULES_TABLE].data;
+    compiled->rules.strings_table = (YR_STRING *)(void *)buffers[YR_STRINGS_TABLE].data;
+    compiled->rules.code_start = buffers[YR_CODE_SECTION].data;
+    compiled->rules.num_rules = compiler->next_rule_idx;
+    compiled->rules.num_strings = compiler->current_string_idx;
+}
+
+void compile_set(struct compiled_set *compiled, const struct source_set *set,
+    const struct scan_source *source, struct diag_list *diag)
 {
     struct listener listener = {.diag = diag, .source = source};
     bool *good = memory_calloc(set->file_count + 1, sizeof(*good));
     YR_COMPILER *compiler = new_compiler(&listener);
-    YR_RULES *rules = NULL;
     size_t bad = 0;
 
+    *compiled = (struct compiled_set){0};
     for (size_t i = 0; i < set->file_count; i++) {
         good[i] = add_file(compiler, &listener, &set->files[i]);
         if (good[i])
@@ -126,11 +148,31 @@ YR_RULES *compile_set(const struct source_set *set, const struct scan_source *so
             good[k] = good[k] && add_file(compiler, &listener, &set->files[k]);
         listener.silent = false;
     }
-    if (bad == 0 && set->file_count > 0 && yr_compiler_get_rules(compiler, &rules) != ERROR_SUCCESS)
-        diag_add(diag, DIAG_ERROR, &source->place, "split it", "rule set '%s' is too large", source->name);
-    yr_compiler_destroy(compiler);
     free(good);
-    return rules == NULL ? NULL : compact(rules);
+    if (bad > 0 || set->file_count == 0) {
+        yr_compiler_destroy(compiler);
+        return;
+    }
+    yr_compiler_set_callback(compiler, NULL, NULL); /* the listener ends here */
+    compiled->compiler = compiler;
+    look_into(compiled);
+}
+
+YR_RULES *compile_finish(struct compiled_set *compiled)
+{
+    YR_RULES *rules;
+
+    if (yr_compiler_get_rules(compiled->compiler, &rules) != ERROR_SUCCESS)
+        return NULL;
+    look_into(compiled); /* some tables have an end now */
+    return compact(rules);
+}
+
+void compile_release(struct compiled_set *compiled)
+{
+    if (compiled->compiler != NULL)
+        yr_compiler_destroy(compiled->compiler);
+    *compiled = (struct compiled_set){0};
 }
 
 YR_RULES *compile_text(struct view text, const char *name)

@@ -1,17 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns the cost test of rules. Called by load.c, once for each rule set, and for
- * 'mqward rules test --cost'.
+/* Owns the cost test of rules. Called by build.c, for each group, and for 'mqward rules test --cost'.
  *
  * What is compared with the budget is the thread's CPU time for each KiB, less that of a rule that never
  * comes near a match: the walk over the bytes is not the rule's doing. The best of several runs counts, so
- * that a busy machine does not make a rule dear. */
+ * that a busy machine does not make a rule dear; one that is good enough needs no other. */
 #include "rules/cost.h"
 
 #include <stdlib.h>
 #include <time.h>
 
 #include "base/memory.h"
-#include "rules/parallel.h"
 
 #define PAYLOAD_SIZE ((size_t)16384)
 #define RUNS 3
@@ -39,7 +37,7 @@ static const struct hostile {
 #define HOSTILE (sizeof(hostile) / sizeof(hostile[0]))
 
 /* The hostile payloads, and what a rule that never matches costs on each. */
-struct trial {
+struct cost_trial {
     uint8_t bytes[HOSTILE][PAYLOAD_SIZE];
     struct view payloads[HOSTILE];
     uint64_t idle[HOSTILE];
@@ -86,8 +84,9 @@ static int scan_one(YR_SCANNER *scanner, struct view payload, uint64_t *spent)
     }
 }
 
-/* For each KiB of all payloads; UINT64_MAX: libyara gave up. */
-static uint64_t measure(YR_RULES *rules, const struct view *payloads, size_t count)
+/* For each KiB of all payloads; UINT64_MAX: libyara gave up. enough: what is not above it need not be exact.
+ */
+static uint64_t measure(YR_RULES *rules, const struct view *payloads, size_t count, uint64_t enough)
 {
     YR_SCANNER *scanner;
     uint64_t best = UINT64_MAX, bytes = 0;
@@ -101,7 +100,7 @@ static uint64_t measure(YR_RULES *rules, const struct view *payloads, size_t cou
     yr_scanner_set_flags(
         scanner, SCAN_FLAGS_FAST_MODE | SCAN_FLAGS_NO_TRYCATCH | SCAN_FLAGS_REPORT_RULES_MATCHING);
     yr_scanner_set_callback(scanner, on_message, NULL);
-    for (unsigned i = 0; i < RUNS; i++) {
+    for (unsigned i = 0; i < RUNS && best > enough; i++) {
         uint64_t spent = 0, cost;
         int error = ERROR_SUCCESS;
         for (size_t k = 0; k < count && error == ERROR_SUCCESS; k++)
@@ -124,10 +123,10 @@ static uint64_t less(uint64_t cost, uint64_t idle)
     return cost > idle ? cost - idle : 0;
 }
 
-static struct trial *trial_new(void)
+struct cost_trial *cost_trial_new(void)
 {
     static const char quiet[] = "rule quiet { strings: $a = \"\\x01\\x7f\\x02\\xfe\\x03\" condition: $a }";
-    struct trial *trial = memory_calloc(1, sizeof(*trial));
+    struct cost_trial *trial = memory_calloc(1, sizeof(*trial));
 
     trial->quiet = compile_text(view_of_string(quiet), "quiet");
     if (trial->quiet == NULL)
@@ -135,163 +134,137 @@ static struct trial *trial_new(void)
     for (size_t i = 0; i < HOSTILE; i++) {
         fill(trial->bytes[i], &hostile[i]);
         trial->payloads[i] = view_of(trial->bytes[i], PAYLOAD_SIZE);
-        trial->idle[i] = measure(trial->quiet, &trial->payloads[i], 1);
+        trial->idle[i] = measure(trial->quiet, &trial->payloads[i], 1, 0);
     }
     return trial;
 }
 
-static void trial_free(struct trial *trial)
+void cost_trial_free(struct cost_trial *trial)
 {
+    if (trial == NULL)
+        return;
     yr_rules_destroy(trial->quiet);
     free(trial);
 }
 
-/* The dearest payload's, less idle. */
-static uint64_t dearest(YR_RULES *rules, const struct trial *trial, size_t *which)
+/* The dearest payload's, less idle. enough: as above. */
+static struct cost_found dearest(YR_RULES *rules, const struct cost_trial *trial, uint64_t enough)
 {
-    uint64_t most = 0;
+    struct cost_found found = {0};
 
-    *which = 0;
     for (size_t i = 0; i < HOSTILE; i++) {
-        uint64_t cost = less(measure(rules, &trial->payloads[i], 1), trial->idle[i]);
-        if (cost > most) {
-            most = cost;
-            *which = i;
-        }
+        uint64_t cost = less(measure(rules, &trial->payloads[i], 1, trial->idle[i] + enough), trial->idle[i]);
+        if (cost > found.cost)
+            found = (struct cost_found){cost, i};
     }
-    return most;
+    return found;
+}
+
+struct cost_found cost_of(YR_RULES *rules, const struct cost_trial *trial, uint64_t budget_ns)
+{
+    return dearest(rules, trial, budget_ns);
 }
 
 static void complain(const struct scan_source *source, struct diag_list *diag, const struct diag_place *place,
-    const char *name, uint64_t cost, size_t which)
+    const char *name, const struct cost_found *found)
 {
     enum diag_severity severity = source->allow_slow ? DIAG_WARNING : DIAG_ERROR;
 
-    if (cost == UINT64_MAX)
+    if (found->cost == UINT64_MAX)
         diag_add(diag, severity, place, NULL, "rule '%s': libyara gives up on %s of %zu bytes", name,
-            hostile[which].name, PAYLOAD_SIZE);
+            hostile[found->which].name, PAYLOAD_SIZE);
     else
         diag_add(diag, severity, place, NULL, "rule '%s' costs %llu us for each KiB of %s; allowed are %llu",
-            name, (unsigned long long)(cost / 1000), hostile[which].name,
+            name, (unsigned long long)(found->cost / 1000), hostile[found->which].name,
             (unsigned long long)(source->budget_ns / 1000));
 }
 
 /* A rule with what it needs; NULL: it can't be compiled so. needed: room for a mark for each of the set. */
 static YR_RULES *compile_alone(const struct group_set *set, uint32_t rule, bool *needed)
 {
-    size_t count;
-
     memset(needed, 0, set->rules->sets[set->set].rule_count * sizeof(*needed));
     group_mark(set, &rule, 1, needed);
-    return group_compile(set, needed, &count);
+    return group_compile(set, needed);
 }
 
 /* Of those that a group reports. */
 static void check_rules(const struct group_set *set, const struct scan_group *group,
-    const struct scan_source *source, const struct trial *trial, struct diag_list *diag)
+    const struct cost_trial *trial, struct diag_list *diag)
 {
     const struct scan_set *own = &set->rules->sets[set->set];
     bool *needed = memory_calloc(own->rule_count, sizeof(*needed));
-    size_t which;
 
     for (uint32_t i = 0; i < group->rules->num_rules; i++) {
         if (group->reported[i] == SCAN_NO_RULE)
             continue;
         uint32_t rule = group->reported[i] - own->first_rule;
         YR_RULES *alone = compile_alone(set, rule, needed);
-        uint64_t cost = alone == NULL ? 0 : dearest(alone, trial, &which);
-        if (cost > source->budget_ns) {
+        if (alone == NULL)
+            continue;
+        struct cost_found found = dearest(alone, trial, set->source->budget_ns);
+        if (found.cost > set->source->budget_ns) {
             struct diag_place place = source_rule_place(group_text(set, rule));
-            complain(source, diag, &place, own->whole->rules_table[rule].identifier, cost, which);
+            complain(set->source, diag, &place, set->rules->rules[group->reported[i]].name, &found);
         }
-        if (alone != NULL)
-            yr_rules_destroy(alone);
+        yr_rules_destroy(alone);
     }
     free(needed);
 }
 
-struct check {
-    const struct scan_group *groups; /* of the set */
-    const struct trial *trial;
-    struct checked {
-        uint64_t cost;
-        size_t which;
-    } * checked; /* beside groups */
-};
-
-/* For parallel_each(). */
-static void check_group(void *context, size_t i)
-{
-    const struct check *check = context;
-
-    check->checked[i].cost = dearest(check->groups[i].rules, check->trial, &check->checked[i].which);
-}
-
-void cost_check(const struct group_set *set, const struct scan_source *source, struct diag_list *diag)
+void cost_check(const struct group_set *set, size_t number, const struct cost_found *found,
+    const struct cost_trial *trial, struct diag_list *diag)
 {
     const struct scan_set *own = &set->rules->sets[set->set];
+    const struct scan_group *group = &set->rules->groups[own->first_group + number];
 
-    if (source->budget_ns == 0 || own->group_count == 0)
+    if (found->cost <= set->source->budget_ns)
         return;
-    struct trial *trial = trial_new();
-    struct check check = {.groups = &set->rules->groups[own->first_group],
-        .trial = trial,
-        .checked = memory_calloc(own->group_count, sizeof(*check.checked))};
-    parallel_each(own->group_count, check_group, &check);
-    for (size_t i = 0; i < own->group_count; i++) {
-        const struct checked *checked = &check.checked[i];
-        if (checked->cost <= source->budget_ns)
-            continue;
-        if (check.groups[i].owned)
-            check_rules(set, &check.groups[i], source, trial, diag);
-        else
-            complain(source, diag, &source->place, own->name, checked->cost, checked->which);
-    }
-    free(check.checked);
-    trial_free(trial);
+    if (group->owned)
+        check_rules(set, group, trial, diag);
+    else
+        complain(set->source, diag, &set->source->place, own->name, found);
 }
 
 /* ---- to be shown ---- */
 
 /* Messages are small, and most of their cost is idle: both are measured side by side. */
 static uint64_t cost_of_messages(
-    YR_RULES *rules, const struct trial *trial, const struct scan_measure *question)
+    YR_RULES *rules, const struct cost_trial *trial, const struct scan_measure *question)
 {
-    uint64_t idle = measure(trial->quiet, question->messages, question->message_count);
-    uint64_t cost = measure(rules, question->messages, question->message_count);
+    uint64_t idle = measure(trial->quiet, question->messages, question->message_count, 0);
+    uint64_t cost = measure(rules, question->messages, question->message_count, 0);
 
     return less(cost, idle);
 }
 
-static void tell(const struct scan_measure *question, const struct trial *trial, const char *set,
+static void tell(const struct scan_measure *question, const struct cost_trial *trial, const char *set,
     const char *rule, YR_RULES *rules)
 {
-    size_t which;
+    struct cost_found found = dearest(rules, trial, 0);
     struct scan_cost cost = {.set = set,
         .rule = rule,
         .messages_ns = cost_of_messages(rules, trial, question),
-        .hostile_ns = dearest(rules, trial, &which)};
+        .hostile_ns = found.cost,
+        .hostile = hostile[found.which].name};
 
-    cost.hostile = hostile[which].name;
     question->each(question->context, &cost);
 }
 
 void cost_measure(const struct group_set *set, const struct scan_measure *question)
 {
     const struct scan_set *own = &set->rules->sets[set->set];
-    struct trial *trial = trial_new();
+    struct cost_trial *trial = cost_trial_new();
     bool *needed = memory_calloc(own->rule_count + 1, sizeof(*needed));
-    bool cut = own->group_count > 0 && set->rules->groups[own->first_group].owned;
 
-    if (!cut && own->rule_count > 0)
+    if (!set->cut && own->rule_count > 0)
         tell(question, trial, own->name, NULL, own->whole);
-    for (uint32_t i = 0; i < own->rule_count && cut; i++) {
+    for (uint32_t i = 0; i < own->rule_count && set->cut; i++) {
         YR_RULES *alone = compile_alone(set, i, needed);
         if (alone == NULL)
             continue;
-        tell(question, trial, own->name, own->whole->rules_table[i].identifier, alone);
+        tell(question, trial, own->name, set->rules->rules[own->first_rule + i].name, alone);
         yr_rules_destroy(alone);
     }
     free(needed);
-    trial_free(trial);
+    cost_trial_free(trial);
 }

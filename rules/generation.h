@@ -21,7 +21,9 @@
 
 struct scan_set {
     const char *name;
-    YR_RULES *whole; /* all of its rules: the plain scan, and the source of names and atoms; NULL: no rules */
+    /* All of its rules: for the plain scan, for a set that can't be cut, and for the prefilter without
+     * Hyperscan. Else NULL: it would be a second copy of all. */
+    YR_RULES *whole;
     uint32_t first_rule, rule_count;
     size_t first_group, group_count;
     unsigned externals; /* bits of those that its rules use */
@@ -50,6 +52,7 @@ struct scan_rules {
     struct scan_rule *rules;
     size_t rule_count;
     struct prefilter *prefilter;
+    bool plain; /* it can be scanned plainly */
 };
 
 /* Initializes libyara once; false: it can't be. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns the grouping. Called by load.c.
+/* Owns the grouping. Called by load.c and build.c.
  *
  * A group reports about SCAN_GROUP_SIZE rules. What they refer to, and the global rules of their set, are
  * compiled into it as well and not reported from it, so that a helper that hundreds of rules use does not
@@ -12,7 +12,6 @@
 
 #include "base/memory.h"
 #include "rules/externals.h"
-#include "rules/parallel.h"
 
 enum kind { CLASS_STRINGS, CLASS_MODULES, CLASS_ALWAYS, CLASS_ALWAYS_MODULES, CLASSES };
 
@@ -23,7 +22,7 @@ static struct scan_set *set_of(const struct group_set *set)
 
 static const YR_RULE *rule_of(const struct group_set *set, uint32_t rule)
 {
-    return &set_of(set)->whole->rules_table[rule];
+    return &set->compiled.rules.rules_table[rule];
 }
 
 /* ---- the text of rules ---- */
@@ -35,8 +34,8 @@ void group_match_text(struct group_set *set)
     set->files = memory_calloc(count + 1, sizeof(*set->files));
     set->places = memory_calloc(count + 1, sizeof(*set->places));
     set->cut = true;
-    for (size_t i = 0; i < set->text->file_count; i++) {
-        const struct source_file *file = &set->text->files[i];
+    for (size_t i = 0; i < set->text.file_count; i++) {
+        const struct source_file *file = &set->text.files[i];
         for (size_t k = 0; k < file->rule_count; k++, rule++) {
             if (rule >= count || !view_equal_string(file->rules[k].name, rule_of(set, rule)->identifier)) {
                 set->cut = false;
@@ -46,12 +45,12 @@ void group_match_text(struct group_set *set)
             set->places[rule] = k;
         }
     }
-    set->cut = rule == count;
+    set->cut = rule == count && set->classified != NULL;
 }
 
 const struct source_rule *group_text(const struct group_set *set, uint32_t rule)
 {
-    return &set->text->files[set->files[rule]].rules[set->places[rule]];
+    return &set->text.files[set->files[rule]].rules[set->places[rule]];
 }
 
 static bool is_module(const char *object)
@@ -97,20 +96,18 @@ static bool is_expected(const struct group_set *set, const bool *needed, const Y
     return at == rules->num_rules;
 }
 
-YR_RULES *group_compile(const struct group_set *set, const bool *needed, size_t *count)
+YR_RULES *group_compile(const struct group_set *set, const bool *needed)
 {
     struct buffer text = {0};
 
-    *count = 0;
     append_imports(set, needed, &text);
     for (uint32_t i = 0; i < set_of(set)->rule_count; i++) {
         if (!needed[i])
             continue;
-        const struct source_file *file = &set->text->files[set->files[i]];
+        const struct source_file *file = &set->text.files[set->files[i]];
         const struct source_rule *rule = group_text(set, i);
         buffer_append(&text, view_of(buffer_view(&file->text).data + rule->start, rule->end - rule->start));
         buffer_append_byte(&text, '\n');
-        (*count)++;
     }
     buffer_append_byte(&text, '\0');
     YR_RULES *rules = compile_text(buffer_view(&text), set_of(set)->name);
@@ -208,74 +205,59 @@ static void note_prefilter(
     free(needed);
 }
 
-/* A group before it is compiled. */
-struct plan {
-    uint32_t members[SCAN_GROUP_SIZE]; /* rules that it reports */
-    size_t count;
-    bool always;
-    YR_RULES *rules; /* NULL: it can't be compiled alone */
-};
-
-struct plans {
-    struct group_set *set;
-    struct plan *plans;
-    size_t count;
-};
-
-static void add_member(struct plans *plans, uint32_t rule, bool always, bool fresh)
+static void add_member(struct group_set *set, uint32_t rule, bool always, bool fresh)
 {
     if (fresh) {
-        plans->plans = memory_realloc(plans->plans, plans->count + 1, sizeof(*plans->plans));
-        plans->plans[plans->count++] = (struct plan){.always = always};
+        set->plans = memory_realloc(set->plans, set->plan_count + 1, sizeof(*set->plans));
+        set->plans[set->plan_count++] = (struct group_plan){.always = always};
     }
-    struct plan *plan = &plans->plans[plans->count - 1];
+    struct group_plan *plan = &set->plans[set->plan_count - 1];
     plan->members[plan->count++] = rule;
 }
 
-static void plan_groups(struct plans *plans, const enum kind *classes)
+static void plan_members(struct group_set *set)
 {
-    const struct group_set *set = plans->set;
+    uint32_t rules = set_of(set)->rule_count;
+    enum kind *classes = memory_calloc(rules, sizeof(*classes));
 
     assert(set->size >= 1 && set->size <= SCAN_GROUP_SIZE);
+    find_classes(set, classes);
     for (unsigned kind = 0; kind < CLASSES; kind++) {
         size_t count = 0;
-        for (uint32_t i = 0; i < set_of(set)->rule_count; i++) {
+        for (uint32_t i = 0; i < rules; i++) {
             if (classes[i] == kind)
-                add_member(plans, i, kind >= CLASS_ALWAYS, count++ % set->size == 0);
+                add_member(set, i, kind >= CLASS_ALWAYS, count++ % set->size == 0);
         }
     }
+    free(classes);
 }
 
-/* For parallel_each(). */
-static void compile_plan(void *context, size_t i)
+static size_t count_marks(const bool *marks, size_t size)
 {
-    const struct plans *plans = context;
-    struct plan *plan = &plans->plans[i];
-    bool *needed = memory_calloc(set_of(plans->set)->rule_count, sizeof(*needed));
-    size_t compiled;
+    size_t count = 0;
 
-    group_mark(plans->set, plan->members, plan->count, needed);
-    plan->rules = group_compile(plans->set, needed, &compiled);
-    free(needed);
+    for (size_t i = 0; i < size; i++)
+        count += marks[i];
+    return count;
 }
 
-static void build_group(struct group_set *set, const struct plan *plan, struct prefilter *prefilter)
+/* All of the group but its compiled form. */
+static void plan_group(struct group_set *set, const struct group_plan *plan, struct prefilter *prefilter)
 {
-    uint32_t rules = set_of(set)->rule_count, at = 0, number = (uint32_t)set->rules->group_count;
+    uint32_t rules = set_of(set)->rule_count, number = (uint32_t)set->rules->group_count;
     bool *needed = memory_calloc(rules, sizeof(*needed)), *member = memory_calloc(rules, sizeof(*member));
 
     group_mark(set, plan->members, plan->count, needed);
     for (size_t i = 0; i < plan->count; i++)
         member[plan->members[i]] = true;
     struct scan_group *group = add_group(set);
-    uint32_t *reported = arena_calloc(set->rules->arena, plan->rules->num_rules, sizeof(*reported));
-    for (uint32_t i = 0; i < rules; i++) {
+    uint32_t *reported = arena_calloc(set->rules->arena, count_marks(needed, rules), sizeof(*reported));
+    for (uint32_t i = 0, at = 0; i < rules; i++) {
         if (!needed[i])
             continue;
         reported[at++] = member[i] ? set_of(set)->first_rule + i : SCAN_NO_RULE;
         note_objects(set, group, &set->classified[i]);
     }
-    group->rules = plan->rules;
     group->owned = true;
     group->reported = reported;
     group->always = plan->always;
@@ -286,7 +268,7 @@ static void build_group(struct group_set *set, const struct plan *plan, struct p
 }
 
 /* All rules in one group that is always scanned: right, and slow. */
-static void build_whole(struct group_set *set)
+static void plan_whole(struct group_set *set)
 {
     struct scan_set *own = set_of(set);
     struct scan_group *group = add_group(set);
@@ -301,41 +283,32 @@ static void build_whole(struct group_set *set)
     group->always = true;
 }
 
-/* false: some rules can't be compiled without the others. */
-static bool build_groups(struct group_set *set, const enum kind *classes, struct prefilter *prefilter)
-{
-    struct plans plans = {.set = set};
-    bool good = true;
-
-    plan_groups(&plans, classes);
-    parallel_each(plans.count, compile_plan, &plans);
-    for (size_t i = 0; i < plans.count; i++)
-        good = good && plans.plans[i].rules != NULL;
-    for (size_t i = 0; i < plans.count; i++) {
-        if (good)
-            build_group(set, &plans.plans[i], prefilter);
-        else if (plans.plans[i].rules != NULL)
-            yr_rules_destroy(plans.plans[i].rules);
-    }
-    free(plans.plans);
-    return good;
-}
-
-bool group_build(struct group_set *set, struct prefilter *prefilter)
+void group_plan(struct group_set *set, struct prefilter *prefilter)
 {
     struct scan_set *own = set_of(set);
-    bool good = set->cut && set->classified != NULL;
 
     own->first_group = set->rules->group_count;
+    own->group_count = 0;
+    set->plan_count = 0;
     if (own->rule_count == 0)
-        return true;
-    enum kind *classes = memory_calloc(own->rule_count, sizeof(*classes));
-    if (good) {
-        find_classes(set, classes);
-        good = build_groups(set, classes, prefilter);
+        return;
+    if (!set->cut) {
+        plan_whole(set);
+        return;
     }
-    if (!good)
-        build_whole(set);
-    free(classes);
-    return good;
+    plan_members(set);
+    for (size_t i = 0; i < set->plan_count; i++)
+        plan_group(set, &set->plans[i], prefilter);
+}
+
+bool group_compile_planned(struct group_set *set, size_t number)
+{
+    const struct group_plan *plan = &set->plans[number];
+    struct scan_group *group = &set->rules->groups[set_of(set)->first_group + number];
+    bool *needed = memory_calloc(set_of(set)->rule_count, sizeof(*needed));
+
+    group_mark(set, plan->members, plan->count, needed);
+    group->rules = group_compile(set, needed);
+    free(needed);
+    return group->rules != NULL;
 }

@@ -6,8 +6,7 @@
 #include <stdlib.h>
 
 #include "base/memory.h"
-#include "rules/cost.h"
-#include "rules/group.h"
+#include "rules/build.h"
 
 /* Of a set whose rules may cost more than this for each KiB, nothing is left to a loop. */
 #define LOOP_BUDGET_NS 100000
@@ -49,7 +48,7 @@ static void take_tags(struct arena *arena, struct scan_rule *rule, const YR_RULE
     const char **tags = arena_calloc(arena, count + 1, sizeof(*tags));
     yr_rule_tags_foreach(from, tag)
     {
-        tags[rule->tag_count++] = tag;
+        tags[rule->tag_count++] = arena_copy_string(arena, view_of_string(tag));
     }
     rule->tags = tags;
 }
@@ -87,26 +86,29 @@ static void take_meta(struct arena *arena, struct scan_rule *rule, const YR_RULE
     yr_rule_metas_foreach(from, meta)
     {
         struct scan_meta *own = &all[rule->meta_count++];
-        own->name = meta->identifier;
-        own->text = meta->type == META_TYPE_STRING ? meta->string : NULL;
+        own->name = arena_copy_string(arena, view_of_string(meta->identifier));
+        own->text =
+            meta->type == META_TYPE_STRING ? arena_copy_string(arena, view_of_string(meta->string)) : NULL;
         own->number = meta->type == META_TYPE_STRING ? 0 : meta->integer;
         take_known(rule, own);
     }
     rule->meta = all;
 }
 
-static void take_rules(
-    struct scan_rules *rules, const struct scan_set *set, const struct classified *classified)
+static void take_rules(struct scan_rules *rules, const struct group_set *from)
 {
+    const struct scan_set *set = &rules->sets[from->set];
+
     rules->rules = memory_realloc(rules->rules, rules->rule_count + 1, sizeof(*rules->rules));
     for (uint32_t i = 0; i < set->rule_count; i++) {
-        const YR_RULE *from = &set->whole->rules_table[i];
+        const YR_RULE *read = &from->compiled.rules.rules_table[i];
         struct scan_rule *rule = &rules->rules[set->first_rule + i];
-        *rule =
-            (struct scan_rule){.name = from->identifier, .set = set->name, .hidden = RULE_IS_PRIVATE(from)};
-        rule->always = classified == NULL || classified[i].always;
-        take_tags(rules->arena, rule, from);
-        take_meta(rules->arena, rule, from);
+        *rule = (struct scan_rule){.name = arena_copy_string(rules->arena, view_of_string(read->identifier)),
+            .set = set->name,
+            .hidden = RULE_IS_PRIVATE(read)};
+        rule->always = from->classified == NULL || from->classified[i].always;
+        take_tags(rules->arena, rule, read);
+        take_meta(rules->arena, rule, read);
     }
 }
 
@@ -155,52 +157,44 @@ static void check_source(const struct scan_source *sources, size_t at, struct di
         diag_add(diag, DIAG_ERROR, &source->place, NULL, "more than %d rule sets", SCAN_SETS_MAX);
 }
 
-static void load_set(struct scan_rules *rules, const struct scan_source *source, struct diag_list *diag,
-    const struct scan_load *how)
+/* libyara's messages, and what can be told of each rule. */
+static void read_set(struct group_set *set, struct diag_list *diag)
 {
-    struct source_set text;
+    struct scan_rules *rules = set->rules;
+    const struct scan_source *source = set->source;
     size_t errors = diag_errors(diag);
+    struct scan_set *own = &rules->sets[set->set];
 
-    source_set_read(&text, source, diag);
-    struct scan_set *set = &rules->sets[rules->set_count++];
-    *set = (struct scan_set){.name = arena_copy_string(rules->arena, view_of_string(source->name)),
+    source_set_read(&set->text, source, diag);
+    *own = (struct scan_set){.name = arena_copy_string(rules->arena, view_of_string(source->name)),
         .first_rule = (uint32_t)rules->rule_count,
-        .first_group = rules->group_count,
         .dear = source->allow_slow || source->budget_ns == 0 || source->budget_ns > LOOP_BUDGET_NS};
     /* With a file that can't be read, messages about what it should have defined would be noise. */
-    if (diag_errors(diag) == errors + text.refused_imports)
-        set->whole = compile_set(&text, source, diag);
-    if (set->whole != NULL) {
-        struct group_set grouping = {.rules = rules,
-            .set = (uint32_t)rules->set_count - 1,
-            .size = how->group_rules == 0 ? SCAN_GROUP_SIZE : how->group_rules,
-            .text = &text};
-        set->rule_count = set->whole->num_rules;
-        rules->rule_count += set->rule_count;
-        grouping.classified = classify(set->whole);
-        take_rules(rules, set, grouping.classified);
-        group_match_text(&grouping);
-        take_places(rules, set, &grouping);
-        if (diag_errors(diag) == errors) {
-            prefilter_add(rules->prefilter, set->whole, grouping.set);
-            if (!group_build(&grouping, rules->prefilter))
-                diag_add(diag, DIAG_WARNING, &source->place, NULL,
-                    "rule set '%s' can't be cut into its rules: each payload is scanned with all of it",
-                    source->name);
-            cost_check(&grouping, source, diag);
-            if (how->measure != NULL)
-                cost_measure(&grouping, how->measure);
-        }
-        classified_free(grouping.classified, set->rule_count);
-        free(grouping.files);
-        free(grouping.places);
-    }
-    source_set_release(&text);
+    if (diag_errors(diag) == errors + set->text.refused_imports)
+        compile_set(&set->compiled, &set->text, source, diag);
+    if (set->compiled.compiler == NULL)
+        return;
+    set->good = diag_errors(diag) == errors;
+    own->rule_count = set->compiled.rules.num_rules;
+    rules->rule_count += own->rule_count;
+    set->classified = classify(&set->compiled.rules);
+    group_match_text(set);
+    take_rules(rules, set);
+    take_places(rules, own, set);
 }
 
-static void finish(struct scan_rules *rules)
+static void release_set(struct group_set *set)
 {
-    prefilter_finish(rules->prefilter, rules->group_count);
+    classified_free(set->classified, set->compiled.rules.num_rules);
+    free(set->files);
+    free(set->places);
+    free(set->plans);
+    compile_release(&set->compiled);
+    source_set_release(&set->text);
+}
+
+static void note_always(struct scan_rules *rules)
+{
     rules->always = memory_calloc(prefilter_words(rules->group_count) + 1, sizeof(*rules->always));
     for (size_t i = 0; i < rules->group_count; i++) {
         if (rules->groups[i].always)
@@ -215,6 +209,24 @@ struct scan_rules *scan_rules_load(const struct scan_source *sources, size_t cou
     return scan_rules_load_with(sources, count, diag, &how);
 }
 
+static void load_sets(struct scan_rules *rules, const struct scan_source *sources, size_t errors,
+    struct diag_list *diag, const struct scan_load *how)
+{
+    struct group_set *sets = memory_calloc(rules->set_count + 1, sizeof(*sets));
+
+    for (size_t i = 0; i < rules->set_count; i++) {
+        sets[i] = (struct group_set){.rules = rules,
+            .set = (uint32_t)i,
+            .size = how->group_rules == 0 ? SCAN_GROUP_SIZE : how->group_rules,
+            .source = &sources[i]};
+        read_set(&sets[i], diag);
+    }
+    build_groups(rules, sets, how, errors, diag);
+    for (size_t i = 0; i < rules->set_count; i++)
+        release_set(&sets[i]);
+    free(sets);
+}
+
 struct scan_rules *scan_rules_load_with(
     const struct scan_source *sources, size_t count, struct diag_list *diag, const struct scan_load *how)
 {
@@ -226,16 +238,16 @@ struct scan_rules *scan_rules_load_with(
     atomic_init(&rules->references, 1);
     rules->arena = arena_new();
     rules->sets = memory_calloc(SCAN_SETS_MAX, sizeof(*rules->sets));
-    rules->prefilter = prefilter_new();
+    rules->set_count = count < SCAN_SETS_MAX ? count : SCAN_SETS_MAX;
+    rules->plain = how->plain;
     for (size_t i = 0; i < count && i <= SCAN_SETS_MAX; i++)
         check_source(sources, i, diag);
-    for (size_t i = 0; i < count && i < SCAN_SETS_MAX; i++)
-        load_set(rules, &sources[i], diag, how);
+    load_sets(rules, sources, errors, diag, how);
     if (diag_errors(diag) > errors) {
         scan_rules_release(rules);
         return NULL;
     }
-    finish(rules);
+    note_always(rules);
     return rules;
 }
 
@@ -256,7 +268,7 @@ void scan_rules_release(struct scan_rules *rules)
         return;
     prefilter_free(rules->prefilter);
     for (size_t i = 0; i < rules->group_count; i++) {
-        if (rules->groups[i].owned)
+        if (rules->groups[i].owned && rules->groups[i].rules != NULL)
             yr_rules_destroy(rules->groups[i].rules);
     }
     for (size_t i = 0; i < rules->set_count; i++) {

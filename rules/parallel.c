@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns the threads that help to load rules, for as long as that takes. Called by group.c and cost.c. */
+/* Owns the threads that help to load rules, for as long as that takes. Called by build.c. */
 #include "rules/parallel.h"
 
-#include <pthread.h>
 #include <stdatomic.h>
 #include <unistd.h>
+
+#include "base/thread.h"
 
 struct work {
     void (*each)(void *context, size_t i);
@@ -40,7 +41,7 @@ void parallel_each(size_t count, void (*each)(void *context, size_t i), void *co
     pthread_t threads[PARALLEL_THREADS];
     size_t wanted = helpers(count), started = 0;
 
-    while (started < wanted && pthread_create(&threads[started], NULL, do_work, &work) == 0) {
+    while (started < wanted && thread_start(&threads[started], do_work, &work) == 0) {
         pthread_setname_np(threads[started], "rules");
         started++;
     }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns the prefilter and the walk over libyara's automata. Called by load.c, group.c and scanner.c.
+/* Owns the prefilter and the walk over libyara's automata. Called by load.c, build.c, group.c and scanner.c.
  *
  * Every match of a string begins with an atom of it that libyara's automaton found: the walk is the scan of
  * libyara without what follows. Hyperscan (prefilter_hyperscan.c) looks for longer literals, and is faster.
@@ -12,20 +12,25 @@
 #include "base/memory.h"
 #include "rules/prefilter_parts.h"
 
-struct prefilter *prefilter_new(void)
+struct prefilter *prefilter_new(bool automaton)
 {
     struct prefilter *prefilter = memory_calloc(1, sizeof(*prefilter));
 
     prefilter->arena = arena_new();
+    prefilter->without_engine = automaton;
     return prefilter;
 }
 
-void prefilter_add(struct prefilter *prefilter, const YR_RULES *rules, uint32_t set)
+void prefilter_add(
+    struct prefilter *prefilter, const YR_RULES *rules, const YR_AC_AUTOMATON *automaton, uint32_t set)
 {
+    struct prefilter_set *own = &prefilter->sets[set];
+
     assert(set < PREFILTER_SETS);
-    prefilter->sets[set].rules = rules;
-    prefilter->sets[set].of_rule =
-        arena_calloc(prefilter->arena, rules->num_rules + 1, sizeof(*prefilter->sets[set].of_rule));
+    own->read = rules;
+    own->automaton = automaton;
+    own->rule_count = rules->num_rules;
+    own->of_rule = arena_calloc(prefilter->arena, rules->num_rules + 1, sizeof(*own->of_rule));
     if (set >= prefilter->set_count)
         prefilter->set_count = set + 1;
 }
@@ -72,14 +77,6 @@ static void build_lists(struct prefilter_set *set)
     }
 }
 
-static void build_all_lists(struct prefilter *prefilter)
-{
-    for (size_t i = 0; i < prefilter->set_count; i++) {
-        if (prefilter->sets[i].rules != NULL && prefilter->sets[i].of_list == NULL)
-            build_lists(&prefilter->sets[i]);
-    }
-}
-
 static inline void take_state(const struct prefilter_set *set, uint32_t state, uint64_t *candidates)
 {
     uint32_t list = set->rules->ac_match_table[state];
@@ -88,21 +85,20 @@ static inline void take_state(const struct prefilter_set *set, uint32_t state, u
         prefilter_set_groups(&set->of_list[list - 1], candidates);
 }
 
-void prefilter_finish(struct prefilter *prefilter, size_t group_count)
+bool prefilter_finish(struct prefilter *prefilter, size_t group_count)
 {
     prefilter->words = prefilter_words(group_count);
     prefilter->certain = memory_calloc(prefilter->words + 1, sizeof(*prefilter->certain));
     prefilter_take_literals(prefilter);
-    prefilter->engine = prefilter_engine_new(prefilter);
-    if (prefilter->engine == NULL)
-        build_all_lists(prefilter);
+    if (!prefilter->without_engine)
+        prefilter->engine = prefilter_engine_new(prefilter);
+    return prefilter->engine != NULL;
 }
 
-void prefilter_engine_drop(struct prefilter *prefilter)
+void prefilter_walk(struct prefilter *prefilter, const YR_RULES *rules, uint32_t set)
 {
-    prefilter_engine_free(prefilter->engine);
-    prefilter->engine = NULL;
-    build_all_lists(prefilter);
+    prefilter->sets[set].rules = rules;
+    build_lists(&prefilter->sets[set]);
 }
 
 void prefilter_free(struct prefilter *prefilter)
@@ -112,7 +108,7 @@ void prefilter_free(struct prefilter *prefilter)
     prefilter_engine_free(prefilter->engine);
     for (size_t i = 0; i < prefilter->set_count; i++) {
         struct prefilter_set *set = &prefilter->sets[i];
-        for (uint32_t k = 0; set->rules != NULL && k < set->rules->num_rules; k++)
+        for (size_t k = 0; k < set->rule_count; k++)
             free(set->of_rule[k].groups);
         for (size_t k = 0; k < set->list_count; k++)
             free(set->of_list[k].groups);

@@ -11,15 +11,19 @@
 struct prefilter;
 struct prefilter_space; /* scratch of a thread */
 
-struct prefilter *prefilter_new(void);
-/* The rules of a set, which are kept, by its number. */
-void prefilter_add(struct prefilter *prefilter, const YR_RULES *rules, uint32_t set);
+/* automaton: no Hyperscan, even if it is there. */
+struct prefilter *prefilter_new(bool automaton);
+/* The rules of a set by its number, and the automaton that their compiler has; both until prefilter_finish().
+ */
+void prefilter_add(
+    struct prefilter *prefilter, const YR_RULES *rules, const YR_AC_AUTOMATON *automaton, uint32_t set);
 /* The strings of a rule of it make a group a candidate. */
 void prefilter_add_group(struct prefilter *prefilter, uint32_t set, uint32_t rule, uint32_t group);
-/* Compiles what was added. Where Hyperscan is not there, or refuses, libyara's own automata are walked. */
-void prefilter_finish(struct prefilter *prefilter, size_t group_count);
-/* Leaves the automata in charge. Not while others scan with it: for tests and measurements. */
-void prefilter_engine_drop(struct prefilter *prefilter);
+/* Compiles what was added: of all steps the longest. false: Hyperscan is not there, or refuses; libyara's own
+ * automata are to be walked, and prefilter_walk() wants them. */
+bool prefilter_finish(struct prefilter *prefilter, size_t group_count);
+/* The rules of a set with their automaton, which are kept. */
+void prefilter_walk(struct prefilter *prefilter, const YR_RULES *rules, uint32_t set);
 void prefilter_free(struct prefilter *prefilter); /* NULL is fine */
 
 size_t prefilter_literals(const struct prefilter *prefilter);

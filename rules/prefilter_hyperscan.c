@@ -10,7 +10,6 @@
 
 #include <hs.h>
 #include <limits.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/memory.h"
@@ -35,10 +34,15 @@ struct prefilter_found {
 
 static char *escape(struct view bytes)
 {
-    char *text = memory_calloc(bytes.length + 1, 4);
+    static const char digits[] = "0123456789abcdef";
+    char *text = memory_calloc(bytes.length + 1, 4), *at = text;
 
-    for (size_t i = 0; i < bytes.length; i++)
-        snprintf(text + 4 * i, 5, "\\x%02x", bytes.data[i]);
+    for (size_t i = 0; i < bytes.length; i++) {
+        *at++ = '\\';
+        *at++ = 'x';
+        *at++ = digits[bytes.data[i] >> 4];
+        *at++ = digits[bytes.data[i] & 15];
+    }
     return text;
 }
 

@@ -2,10 +2,11 @@
 /* Owns the way from libyara's compiled strings to literals. Called by prefilter.c.
  *
  * A text string is taken whole (nocase, ascii and wide in their forms). Of all others (regular expressions,
- * hex strings, xor, base64) libyara's atoms are taken: the paths of its automaton to the states at which a
- * string is noted. Of a string without atoms nothing is known: its groups are always candidates. */
+ * hex strings, xor, base64) libyara's atoms are taken: the paths of its compiler's automaton to the states at
+ * which a string is noted. Of a string without atoms nothing is known: its groups are always candidates. */
 #include "rules/prefilter_parts.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 #include "base/memory.h"
@@ -16,7 +17,6 @@ struct collector {
     struct prefilter *prefilter;
     const struct prefilter_set *set;
     size_t capacity;
-    bool *seen; /* by number of YR_AC_MATCH: a deeper state took it over from the one that owns it */
 };
 
 static uint8_t lower(uint8_t byte)
@@ -88,76 +88,28 @@ static void take_match(struct collector *collector, const YR_AC_MATCH *match, st
         add_literal(collector, string->rule_idx, path, STRING_IS_NO_CASE(string));
 }
 
-/* A state's own matches come first in its list; from the first that a shallower state has, all are of others.
- */
-static void take_state(struct collector *collector, uint32_t state, struct view path)
+static const YR_AC_MATCH *matches_of(const struct collector *collector, const YR_AC_STATE *state)
 {
-    const YR_RULES *rules = collector->set->rules;
+    const YR_ARENA_REF at = state->matches_ref;
 
-    if (rules->ac_match_table[state] == 0)
-        return;
-    const YR_AC_MATCH *match = &rules->ac_match_pool[rules->ac_match_table[state] - 1];
-    for (; match != NULL; match = match->next) {
-        bool *seen = &collector->seen[match - rules->ac_match_pool];
-        if (!*seen)
-            take_match(collector, match, path);
-        *seen = true;
-    }
+    if (YR_ARENA_IS_NULL_REF(at))
+        return NULL;
+    return (const YR_AC_MATCH *)(const void *)(collector->set->read->arena->buffers[at.buffer_id].data +
+                                               at.offset);
 }
 
-/* A state on the way, with the bytes that lead to it. */
-struct path {
-    uint32_t state;
-    uint8_t length;
-    uint8_t bytes[YR_MAX_ATOM_LENGTH];
-};
-
-struct level {
-    struct path *paths;
-    size_t count, capacity;
-};
-
-static void add_path(struct level *level, const struct path *from, uint32_t state, uint8_t byte)
+/* As the compiler has them, the states are a tree, and each has the matches of its own path alone. Atoms have
+ * YR_MAX_ATOM_LENGTH bytes at most, and so do paths. */
+static void take_states(
+    struct collector *collector, const YR_AC_STATE *state, uint8_t path[YR_MAX_ATOM_LENGTH], size_t length)
 {
-    if (level->count == level->capacity) {
-        level->capacity = level->capacity == 0 ? 256 : level->capacity * 2;
-        level->paths = memory_realloc(level->paths, level->capacity, sizeof(*level->paths));
+    for (const YR_AC_MATCH *match = matches_of(collector, state); match != NULL; match = match->next)
+        take_match(collector, match, view_of(path, length));
+    for (const YR_AC_STATE *next = state->first_child; next != NULL; next = next->siblings) {
+        assert(length < YR_MAX_ATOM_LENGTH);
+        path[length] = next->input;
+        take_states(collector, next, path, length + 1);
     }
-    struct path *path = &level->paths[level->count++];
-    *path = *from;
-    path->state = state;
-    path->bytes[path->length++] = byte;
-}
-
-/* Level by level, so that a match is seen first at the state that owns it. Atoms have YR_MAX_ATOM_LENGTH
- * bytes at most, and so do paths. */
-static void take_atoms(struct collector *collector)
-{
-    const YR_AC_TRANSITION *table = collector->set->rules->ac_transition_table;
-    struct path root = {0};
-    struct level level = {0};
-
-    take_state(collector, YR_AC_ROOT_STATE, view_of(NULL, 0));
-    for (unsigned byte = 0; byte < 256; byte++) {
-        YR_AC_TRANSITION transition = table[byte + 1];
-        if (!YR_AC_INVALID_TRANSITION(transition, byte + 1))
-            add_path(&level, &root, YR_AC_NEXT_STATE(transition), (uint8_t)byte);
-    }
-    while (level.count > 0) {
-        struct level next = {0};
-        for (size_t i = 0; i < level.count; i++) {
-            const struct path *path = &level.paths[i];
-            take_state(collector, path->state, view_of(path->bytes, path->length));
-            for (unsigned byte = 0; byte < 256 && path->length < YR_MAX_ATOM_LENGTH; byte++) {
-                YR_AC_TRANSITION transition = table[path->state + byte + 1];
-                if (!YR_AC_INVALID_TRANSITION(transition, byte + 1))
-                    add_path(&next, path, YR_AC_NEXT_STATE(transition), (uint8_t)byte);
-            }
-        }
-        free(level.paths);
-        level = next;
-    }
-    free(level.paths);
 }
 
 /* ---- each literal once ---- */
@@ -229,18 +181,19 @@ void prefilter_take_literals(struct prefilter *prefilter)
     struct collector collector = {.prefilter = prefilter};
 
     for (size_t i = 0; i < prefilter->set_count; i++) {
-        const YR_RULES *rules = prefilter->sets[i].rules;
-        if (rules == NULL)
+        struct prefilter_set *set = &prefilter->sets[i];
+        uint8_t path[YR_MAX_ATOM_LENGTH];
+
+        if (set->read == NULL)
             continue;
-        size_t matches = rules->arena->buffers[YR_AC_STATE_MATCHES_POOL].used / sizeof(YR_AC_MATCH);
-        collector.set = &prefilter->sets[i];
-        collector.seen = memory_calloc(matches + 1, sizeof(*collector.seen));
-        for (uint32_t k = 0; k < rules->num_strings; k++) {
-            if (is_text(&rules->strings_table[k]))
-                take_text(&collector, &rules->strings_table[k]);
+        collector.set = set;
+        for (uint32_t k = 0; k < set->read->num_strings; k++) {
+            if (is_text(&set->read->strings_table[k]))
+                take_text(&collector, &set->read->strings_table[k]);
         }
-        take_atoms(&collector);
-        free(collector.seen);
+        take_states(&collector, set->automaton->root, path, 0);
+        set->read = NULL;
+        set->automaton = NULL;
     }
     merge_literals(prefilter);
 }

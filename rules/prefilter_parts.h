@@ -13,11 +13,14 @@ struct prefilter_groups {
 };
 
 struct prefilter_set {
-    const YR_RULES *rules; /* NULL: no such set */
+    size_t rule_count; /* 0: no such set */
     struct prefilter_groups *of_rule;
-    /* For the walk: by the number of the first match of a state's list, the groups of all of it. NULL: not
-     * built. */
-    struct prefilter_groups *of_list;
+    /* Until literals are taken. */
+    const YR_RULES *read;
+    const YR_AC_AUTOMATON *automaton;
+    /* For the walk; NULL: Hyperscan is in charge. */
+    const YR_RULES *rules;
+    struct prefilter_groups *of_list; /* by the number of the first match of a state's list, those of all */
     size_t list_count;
 };
 
@@ -31,6 +34,7 @@ struct prefilter_literal {
 
 struct prefilter {
     struct arena *arena;
+    bool without_engine;
     struct prefilter_set sets[PREFILTER_SETS];
     size_t set_count;
     /* Literals, each once. */
@@ -51,7 +55,7 @@ static inline void prefilter_set_groups(const struct prefilter_groups *groups, u
 void prefilter_add_groups(struct prefilter_groups *groups, const struct prefilter_groups *more);
 void prefilter_sort_groups(struct prefilter_groups *groups);
 
-/* Fills literals and certain from the automata of all sets. */
+/* Fills literals and certain from what the compilers of all sets have. */
 void prefilter_take_literals(struct prefilter *prefilter);
 
 /* Hyperscan or Vectorscan. NULL: it is not there, or it refuses what it is given. */

@@ -55,6 +55,8 @@ struct scan_load {
     size_t
         group_rules; /* that share a scanner; 1: calls of a group (scanner_group_calls) are those of a rule */
     const struct scan_measure *measure; /* each rule is measured by itself: milliseconds for each; or NULL */
+    bool plain;     /* for scanner_scan_plainly(): it takes time and memory that nobody else needs */
+    bool automaton; /* the prefilter walks libyara's automata, as it does where Hyperscan is not there */
 };
 struct scan_rules *scan_rules_load_with(
     const struct scan_source *sources, size_t count, struct diag_list *diag, const struct scan_load *how);
@@ -159,7 +161,9 @@ struct scan_result {
     const char *incomplete; /* why not complete: a literal, such as "max_scan", "ratio" */
     uint64_t
         work; /* bytes that decoders read and inflated, those that libyara got, by its groups, and time */
-    bool given_up; /* work_max: nothing else of the result but work means anything */
+    uint64_t spent_ns; /* of the thread's CPU time, since libyara, or a decoder with much to do, began; 0:
+                          neither did */
+    bool given_up;     /* work_max: nothing else of the result but work means anything */
 };
 
 struct scanner;
@@ -175,7 +179,7 @@ uint64_t scanner_group_calls(const struct scanner *scanner, size_t group);
 void scanner_scan(struct scanner *scanner, struct scan_rules *rules, const struct scan_request *request,
     struct scan_result *result);
 /* The same by plain libyara, every rule and no shortcut: what the pipeline is held to. An error of one rule
- * takes the findings of its whole set away. */
+ * takes the findings of its whole set away. The rules are loaded with .plain. */
 void scanner_scan_plainly(struct scanner *scanner, struct scan_rules *rules,
     const struct scan_request *request, struct scan_result *result);
 

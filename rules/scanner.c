@@ -40,30 +40,14 @@ static void unbind(struct scanner *scanner)
     free(scanner->groups);
     free(scanner->calls);
     free(scanner->candidates);
-    free(scanner->selected);
+    for (unsigned i = 0; i < SELECTIONS; i++)
+        free(scanner->selections[i].groups);
+    memset(scanner->selections, 0, sizeof(scanner->selections));
     memset(scanner->wholes, 0, sizeof(scanner->wholes));
     prefilter_space_free(scanner->space);
     verdicts_clear(scanner->verdicts);
     scan_rules_release(scanner->rules);
     scanner->rules = NULL;
-}
-
-/* Which groups belong to sets, and what of messages they ask for. */
-static void select_sets(struct scanner *scanner, uint64_t sets)
-{
-    const struct scan_rules *rules = scanner->rules;
-
-    memset(scanner->selected, 0, scanner->words * sizeof(*scanner->selected));
-    scanner->sets = sets;
-    scanner->externals_used = 0;
-    scanner->changing = false;
-    for (size_t i = 0; i < rules->group_count; i++) {
-        if ((sets & UINT64_C(1) << rules->groups[i].set) == 0)
-            continue;
-        scanner->selected[i / 64] |= UINT64_C(1) << (i % 64);
-        scanner->externals_used |= rules->groups[i].externals;
-        scanner->changing = scanner->changing || rules->groups[i].changing;
-    }
 }
 
 static void bind(struct scanner *scanner, struct scan_rules *rules)
@@ -76,9 +60,9 @@ static void bind(struct scanner *scanner, struct scan_rules *rules)
     scanner->groups = memory_calloc(rules->group_count + 1, sizeof(*scanner->groups));
     scanner->calls = memory_calloc(rules->group_count + 1, sizeof(*scanner->calls));
     scanner->candidates = memory_calloc(scanner->words + 1, sizeof(*scanner->candidates));
-    scanner->selected = memory_calloc(scanner->words + 1, sizeof(*scanner->selected));
     scanner->space = prefilter_space_new(rules->prefilter);
-    select_sets(scanner, 0);
+    scanner->next_selection = 0;
+    scanner_select(scanner, 0);
 }
 
 void scanner_free(struct scanner *scanner)
@@ -228,10 +212,11 @@ static size_t find_candidates(struct scanner *scanner, struct view bytes)
     size_t count = 0;
 
     memset(scanner->candidates, 0, scanner->words * sizeof(*scanner->candidates));
-    bool told = prefilter_scan(rules->prefilter, scanner->space, scanner->sets, bytes, scanner->candidates);
+    bool told =
+        prefilter_scan(rules->prefilter, scanner->space, scanner->selected->sets, bytes, scanner->candidates);
     for (size_t i = 0; i < scanner->words; i++) {
         uint64_t wanted = told ? scanner->candidates[i] | rules->always[i] : UINT64_MAX;
-        scanner->candidates[i] = wanted & scanner->selected[i];
+        scanner->candidates[i] = wanted & scanner->selected->groups[i];
         if (scanner->candidates[i] != 0)
             count += (size_t)__builtin_popcountll(scanner->candidates[i]);
     }
@@ -256,7 +241,7 @@ static bool may_call(struct scanner *scanner)
 /* Externals are copied when the first view needs them. */
 static void take_externals(struct scanner *scanner, const struct scan_view_path *path)
 {
-    if (scanner->externals_used == 0)
+    if (scanner->selected->externals == 0)
         return;
     if (!scanner->externals_taken)
         externals_take(&scanner->externals, scanner->request->context);
@@ -267,12 +252,12 @@ static void take_externals(struct scanner *scanner, const struct scan_view_path 
 /* false: it is not remembered. */
 static bool make_key(struct scanner *scanner, struct view bytes)
 {
-    if (bytes.length >= VERDICTS_KEY_MAXIMUM || scanner->changing ||
-        (scanner->externals.with_nul & scanner->externals_used) != 0)
+    if (bytes.length >= VERDICTS_KEY_MAXIMUM || scanner->selected->changing ||
+        (scanner->externals.with_nul & scanner->selected->externals) != 0)
         return false;
     buffer_clear(&scanner->key);
-    buffer_append(&scanner->key, view_of(&scanner->sets, sizeof(scanner->sets)));
-    externals_append(&scanner->externals, scanner->externals_used, &scanner->key);
+    buffer_append(&scanner->key, view_of(&scanner->selected->sets, sizeof(scanner->selected->sets)));
+    externals_append(&scanner->externals, scanner->selected->externals, &scanner->key);
     buffer_append(&scanner->key, bytes);
     return buffer_length(&scanner->key) <= VERDICTS_KEY_MAXIMUM;
 }
@@ -310,7 +295,7 @@ static void scan_view_plainly(struct scanner *scanner, const struct scan_view_pa
     take_externals(scanner, path);
     scanner->found_count = 0;
     for (size_t i = 0; i < scanner->rules->set_count; i++) {
-        if ((scanner->sets & UINT64_C(1) << i) != 0)
+        if ((scanner->selected->sets & UINT64_C(1) << i) != 0)
             scan_whole(scanner, i, bytes);
     }
     report(scanner, path, scanner->found, scanner->found_count);
@@ -344,8 +329,9 @@ static bool in_time(void *context)
 }
 
 /* The bounds of views are those of the message: its parts share them. */
-static struct scan_view_limits message_limits(const struct scan_request *request)
+static void set_limits(struct scanner *scanner)
 {
+    const struct scan_request *request = scanner->request;
     struct scan_view_limits limits;
     size_t size = 0;
 
@@ -359,7 +345,8 @@ static struct scan_view_limits message_limits(const struct scan_request *request
         limits.work = LOOP_VIEWS_WORK;
     }
     limits.in_time = in_time;
-    return limits;
+    scanner->limits = limits;
+    scanner->limited = true;
 }
 
 /* On a loop a bound of its own says nothing about the message. */
@@ -381,11 +368,28 @@ static void take_why(struct scanner *scanner, const char *why)
         note_incomplete(scanner->result, why);
 }
 
-static void scan_part(struct scanner *scanner, size_t index, struct scan_view_limits *limits)
+/* Most parts have none. */
+static void scan_decoded(struct scanner *scanner, struct view bytes)
+{
+    struct scan_view_limits *limits = &scanner->limits;
+    struct scan_view_use use;
+
+    if (!scan_views_any(bytes, scanner->request->views))
+        return;
+    if (!scanner->limited)
+        set_limits(scanner);
+    take_why(scanner, scan_views(scanner->views, bytes, scanner->request->views, limits, on_view, scanner));
+    use = scan_views_use(scanner->views);
+    limits->views -= use.views;
+    limits->output -= use.output;
+    limits->work -= use.work;
+    scanner->result->work += use.work;
+}
+
+static void scan_part(struct scanner *scanner, size_t index)
 {
     static const struct scan_view_path raw = {0};
     struct view bytes = scanner->request->parts[index].bytes;
-    struct scan_view_use use;
 
     scanner->part_index = index;
     bool goes_on = on_view(scanner, &raw, bytes);
@@ -393,12 +397,7 @@ static void scan_part(struct scanner *scanner, size_t index, struct scan_view_li
         return;
     if (bytes.length > scanner->request->max_scan)
         bytes.length = scanner->request->max_scan;
-    take_why(scanner, scan_views(scanner->views, bytes, scanner->request->views, limits, on_view, scanner));
-    use = scan_views_use(scanner->views);
-    limits->views -= use.views;
-    limits->output -= use.output;
-    limits->work -= use.work;
-    scanner->result->work += use.work;
+    scan_decoded(scanner, bytes);
 }
 
 static void begin(
@@ -412,6 +411,7 @@ static void begin(
     scanner->started = false;
     scanner->late = false;
     scanner->yara_work = 0;
+    scanner->limited = false;
     result->count = 0;
     result->work = 0;
     result->complete = true;
@@ -422,20 +422,18 @@ static void begin(
 static void scan(struct scanner *scanner, struct scan_rules *rules, const struct scan_request *request,
     struct scan_result *result, bool plain)
 {
-    struct scan_view_limits limits;
-
+    assert(!plain || rules->plain);
     bind(scanner, rules);
-    if (scanner->sets != request->sets)
-        select_sets(scanner, request->sets);
+    if (scanner->selected->sets != request->sets)
+        scanner_select(scanner, request->sets);
     begin(scanner, request, result, plain);
-    if (request->views != 0)
-        limits = message_limits(request);
     if (request->more_parts)
         note_incomplete(result, "parts");
     for (size_t i = 0; i < request->part_count && !scanner->late; i++)
-        scan_part(scanner, i, &limits);
+        scan_part(scanner, i);
     result->given_up = scanner->late && request->work_max != 0;
-    result->work += scanner->yara_work + (scanner->started ? scanner_time_spent(scanner) / NS_OF_WORK : 0);
+    result->spent_ns = scanner->started ? scanner_time_spent(scanner) : 0;
+    result->work += scanner->yara_work + result->spent_ns / NS_OF_WORK;
 }
 
 void scanner_scan(struct scanner *scanner, struct scan_rules *rules, const struct scan_request *request,

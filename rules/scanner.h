@@ -7,6 +7,9 @@
 #include "rules/generation.h"
 #include "rules/verdicts.h"
 
+/* Messages of different topics are asked about by different checks. */
+#define SELECTIONS 8
+
 struct scanner {
     struct scan_rules *rules; /* bound; NULL: none */
     YR_SCANNER **groups;      /* of each group; NULL: it was not needed yet */
@@ -15,12 +18,16 @@ struct scanner {
     struct prefilter_space *space;
     struct scan_view_space *views;
     struct verdicts *verdicts;
-    size_t words;         /* of the next two, which have a bit for each group */
-    uint64_t *candidates; /* of the view that is scanned */
-    uint64_t *selected;   /* those of sets */
-    uint64_t sets;
-    unsigned externals_used; /* by rules of sets */
-    bool changing;           /* what one of them says changes with time: it is not remembered */
+    size_t words;         /* of 64 groups, a bit each */
+    uint64_t *candidates; /* groups, of the view that is scanned */
+    struct selection {
+        uint64_t sets;
+        uint64_t *groups;   /* of them, a bit each; NULL: none yet */
+        unsigned externals; /* used by their rules */
+        bool changing;      /* what one of them says changes with time: it is not remembered */
+    } selections[SELECTIONS];
+    unsigned next_selection; /* that is given up for another */
+    const struct selection *selected;
 
     /* Of the message. */
     const struct scan_request *request;
@@ -29,10 +36,12 @@ struct scanner {
     size_t part_index; /* that is scanned */
     struct externals externals;
     bool externals_taken;
-    bool started;         /* deadline_ns is known */
-    bool late;            /* nothing more is scanned */
-    uint64_t deadline_ns; /* of the thread's CPU time */
-    uint64_t yara_work;   /* so far: bytes, by groups */
+    struct scan_view_limits limits; /* of views, for all that is left of the message */
+    bool limited;                   /* they are known */
+    bool started;                   /* deadline_ns is known */
+    bool late;                      /* nothing more is scanned */
+    uint64_t deadline_ns;           /* of the thread's CPU time */
+    uint64_t yara_work;             /* so far: bytes, by groups */
 
     /* Of the view. */
     struct buffer key;
@@ -46,6 +55,8 @@ struct scanner {
     bool too_many;
 };
 
+/* Makes scanner->selected that of sets; the last few are kept. */
+void scanner_select(struct scanner *scanner, uint64_t sets);
 void scanner_found(struct scanner *scanner, uint32_t rule, uint64_t offset);
 /* Notes an error, the first of a message. error: a literal. */
 void scanner_fail(struct scanner *scanner, const char *error, const char *set);

@@ -308,6 +308,11 @@ const char *scan_views(struct scan_view_space *space, struct view bytes, unsigne
     return walk(&run, found);
 }
 
+bool scan_views_any(struct view bytes, unsigned kinds)
+{
+    return views_look(bytes, kinds & SCAN_VIEWS_ALL) != 0;
+}
+
 struct scan_view_use scan_views_use(const struct scan_view_space *space)
 {
     return space->use;

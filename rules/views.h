@@ -52,6 +52,8 @@ void scan_view_space_free(struct scan_view_space *space); /* NULL is fine */
 const char *scan_views(struct scan_view_space *space, struct view bytes, unsigned kinds,
     const struct scan_view_limits *limits,
     bool (*each)(void *context, const struct scan_view_path *path, struct view bytes), void *context);
+/* False: scan_views() would give nothing. What every message pays. */
+bool scan_views_any(struct view bytes, unsigned kinds);
 /* What the last call took of its limits. */
 struct scan_view_use {
     unsigned views;

@@ -48,6 +48,10 @@ struct views_run {
  * message pays. */
 unsigned views_look(struct view bytes, unsigned kinds);
 
+/* True: bytes hold no view of any kind, as one walk over them shows. False says nothing; without SSE2 it is
+ * the only answer. */
+bool views_quiet(struct view bytes);
+
 /* The first run of length bytes or more of these classes from at on: its start, and *end; bytes.length twice:
  * there is none. Each byte is read once at most, and few of them: the last byte that a run must have comes
  * first, so that a byte of another class skips all before it. */

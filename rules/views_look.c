@@ -134,7 +134,7 @@ unsigned views_look(struct view bytes, unsigned kinds)
 {
     unsigned found = 0;
 
-    if (bytes.length < 2)
+    if (bytes.length < 2 || kinds == 0 || views_quiet(bytes))
         return 0;
     if ((kinds & 1U << SCAN_JSON) != 0 && has_escape(bytes))
         found |= 1U << SCAN_JSON;

@@ -6,4 +6,4 @@ set -euo pipefail
 # shellcheck source=scripts/packages.sh
 . "$(dirname "$0")/packages.sh"
 
-install_packages haproxy nginx libnginx-mod-stream openssl python3
+install_packages haproxy nginx libnginx-mod-stream hitch stunnel4 mosquitto openssl valgrind python3

@@ -18,5 +18,5 @@ matcher_package() {
 # shellcheck disable=SC2046
 install_packages \
     gcc libc6-dev clang cmake ninja-build pkg-config \
-    libevent-dev libssl-dev libyaml-dev libjansson-dev libargon2-dev libhiredis-dev libsystemd-dev \
+    libevent-dev libssl-dev libyaml-dev libjansson-dev libargon2-dev libhiredis-dev librdkafka-dev libsystemd-dev \
     zlib1g-dev libyara-dev $(matcher_package)

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # Installs what testing mqward needs, on top of install-build.sh: Debian 12's packages, and two packages of npm (the
 # broker aedes and the client MQTT.js, pinned in tests/e2e/node/package-lock.json) into tests/e2e/node/node_modules.
-# Idempotent. Needs root, or sudo. Mosquitto, RabbitMQ and Redis are installed for their binaries: their system services
-# are not started.
+# Idempotent. Needs root, or sudo. Mosquitto, RabbitMQ, Redis, Prometheus, rsyslog and the proxies that the benchmark
+# compares are installed for their binaries: their system services are not started.
 set -euo pipefail
 # shellcheck source=scripts/packages.sh
 . "$(dirname "$0")/packages.sh"
@@ -40,9 +40,11 @@ install_node_modules() {
 install_packages \
     libcriterion-dev \
     clang-format llvm libclang-rt-14-dev \
-    mosquitto mosquitto-clients erlang-base rabbitmq-server redis-server redis-tools openssl valgrind argon2 \
+    haproxy nginx libnginx-mod-stream hitch stunnel4 \
+    mosquitto mosquitto-clients erlang-base rabbitmq-server redis-server redis-tools openssl valgrind argon2 prometheus curl \
+    rsyslog rsyslog-openssl \
     python3 python3-pytest python3-pytest-xdist python3-pytest-timeout \
-    python3-paho-mqtt python3-redis python3-cryptography python3-jwt python3-yaml \
+    python3-paho-mqtt python3-redis python3-confluent-kafka python3-cryptography python3-jwt python3-yaml \
     libmosquitto-dev libmbedtls-dev \
     $(node_packages)
 install_node_modules

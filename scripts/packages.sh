@@ -2,8 +2,8 @@
 # install_packages NAME...: installs Debian packages that are missing; sourced by the install-*.sh scripts.
 #
 # Quick when all is there: dpkg is asked first, and apt-get only runs for what is missing. Packages that bring a service
-# (Mosquitto, RabbitMQ, Redis, nginx, HAProxy) are installed without starting it, and a service that this run brought in is not
-# left enabled either. A service that was there before is never touched.
+# (Mosquitto, RabbitMQ, Redis, nginx, HAProxy, hitch, stunnel, Prometheus, rsyslog) are installed without starting it, and
+# a service that this run brought in is not left enabled either. A service that was there before is never touched.
 
 # shellcheck shell=bash
 
@@ -52,7 +52,8 @@ disable_services() {
     local package service
     for package in "$@"; do
         case $package in
-        mosquitto | rabbitmq-server | redis-server | nginx | haproxy) service=$package.service ;;
+        mosquitto | rabbitmq-server | redis-server | nginx | haproxy | hitch | prometheus | rsyslog) service=$package.service ;;
+        stunnel4) service="stunnel.target stunnel4.service" ;;
         erlang-base) service="epmd.socket epmd.service" ;;
         *) continue ;;
         esac

@@ -12,27 +12,35 @@
 #   e2e-rabbitmq those of them that a broker is part of, against RabbitMQ
 #   e2e-aedes    the same against aedes
 #   tsan         builds with ThreadSanitizer (gcc); unit tests; the core of the end-to-end tests
-#   asan-clang   builds with ASan + UBSan (clang), warnings are errors; unit tests
-#   fuzz       * builds the libFuzzer targets; each runs MQWARD_FUZZ_SECONDS (default 10)
-#   release      optimised builds with gcc and clang, warnings are errors; 10,000 rules cost what 10 cost, a
-#                verified signature little more than its HMAC (in instructions), and a message that is scanned for
-#                1,000 rules a hundredth of libyara's own call (CPU time, in one run)
+#   asan-clang   builds with ASan + UBSan (clang, optimised a little), warnings are errors; unit tests
+#   fuzz       * builds the libFuzzer targets (the same build); each runs MQWARD_FUZZ_SECONDS (default 5)
+#   release      optimised builds (clang: of what is tested), warnings are errors; unit tests of base and of the audit records;
+#                no step of a message costs a tenth more instructions than tests/bench/README.md keeps, 10,000 rules cost
+#                what 10 cost, a verified signature little more than its HMAC; a message that is scanned for 1,000 rules
+#                costs a hundredth of libyara's own call (CPU time, in one run);
+#                1,000,000 events arrive while mqward and Redis are killed and disk and memory are full
+#                (tests/e2e/test_endurance.py)
 #
 # Environment: MQWARD_BUILD_ROOT (default: build/), MQWARD_JOBS (default: number of processors), MQWARD_FUZZ_SECONDS,
-# MQWARD_PYTEST (further arguments for pytest, e.g. "-k tls -x").
+# MQWARD_PYTEST (further arguments for pytest, e.g. "-k tls -x"), MQWARD_ROUNDS (how much of the unit tests of random cases
+# runs, in percent; default 10 with each compiler, other cases in each run; a failure says its MQWARD_SEED).
+# Behind the summary stands what failed, in a few lines each.
 # The last line is "N passed, N failed"; the exit status is 0 only if nothing failed.
 set -uo pipefail
 
 SOURCE=$(cd "$(dirname "$0")/.." && pwd)
 BUILD=${MQWARD_BUILD_ROOT:-$SOURCE/build}
 JOBS=${MQWARD_JOBS:-$(nproc)}
-FUZZ_SECONDS=${MQWARD_FUZZ_SECONDS:-10}
+FUZZ_SECONDS=${MQWARD_FUZZ_SECONDS:-5}
+MOST_FAILURES=60 # lines
+export MQWARD_ROUNDS=${MQWARD_ROUNDS:-10}
 ALL=(install format asan e2e e2e-rabbitmq e2e-aedes tsan asan-clang fuzz release)
 QUICK=(install format asan e2e fuzz)
 
 passed=0
 failed=0
 summary=()
+failures=() # lines
 
 usage() {
     sed -n '3,/^set -uo/p' "$0" | sed '$d; s/^# \{0,1\}//'
@@ -51,52 +59,71 @@ record() {
     summary+=("$(printf '%-28s %-6s %5d passed %4d failed   %s' "$1" "$verdict" "$2" "$3" "$4")")
 }
 
-# step NAME COMMAND...: a check that passes or fails as a whole.
-step() {
-    local name=$1 began=$SECONDS
-    shift
-    if "$@"; then
-        record "$name" 1 0 "$((SECONDS - began)) s"
-    else
-        echo "FAILED: $name" >&2
-        record "$name" 0 1 "$((SECONDS - began)) s"
-        return 1
-    fi
+# explain NAME KIND LOG: what failed goes to the end of the output.
+explain() {
+    local lines
+    mapfile -t lines < <("$SOURCE/tests/failures.py" "$2" "$3")
+    failures+=("$1:" "${lines[@]}")
 }
 
-# build PRESET [CMAKE ARGUMENT...]
-build() {
-    local preset=$1
+# step NAME COMMAND...: a check that passes or fails as a whole.
+step() {
+    later "$@"
+    joined
+}
+
+# later NAME COMMAND...: a step that runs beside what follows, up to joined.
+later() {
+    local name=$1
+    local log=$BUILD/step.${1//[^a-z0-9]/-}.log
     shift
-    cmake -S "$SOURCE" --preset "$preset" -B "$BUILD/$preset" "$@" >"$BUILD/$preset.configure.log" 2>&1 || {
-        cat "$BUILD/$preset.configure.log"
-        return 1
-    }
-    cmake --build "$BUILD/$preset" -j "$JOBS"
+    ( "$@" ) >"$log" 2>&1 &
+    beside+=("$!|$name|$log|$SECONDS")
+}
+beside=()
+
+# joined: waits for all that began later; fails if one of them has failed.
+joined() {
+    local row id name log began status=0
+    for row in "${beside[@]}"; do
+        IFS='|' read -r id name log began <<<"$row"
+        if wait "$id"; then
+            tail -3 "$log"
+            record "$name" 1 0 "$((SECONDS - began)) s"
+        else
+            tail -60 "$log"
+            echo "FAILED: $name; the whole log: $log" >&2
+            explain "$name" step "$log"
+            record "$name" 0 1 "$((SECONDS - began)) s"
+            status=1
+        fi
+    done
+    beside=()
+    return "$status"
+}
+
+# build PRESET [TARGET...]
+build() {
+    local preset=$1 targets=()
+    shift
+    [ $# -eq 0 ] || targets=(--target "$@")
+    cmake -S "$SOURCE" --preset "$preset" -B "$BUILD/$preset" -DCMAKE_COMPILE_WARNING_AS_ERROR=ON &&
+        cmake --build "$BUILD/$preset" -j "$JOBS" "${targets[@]}"
 }
 
 # unit PRESET: ctest, each of its Criterion programs counted by its tests. Under ThreadSanitizer only what has threads:
 # the rest is a pure function of its arguments, and slow there.
 unit() {
-    local preset=$1 log=$BUILD/$1.ctest.log began=$SECONDS good=0 bad=0 status=0 ring='' select=()
+    local preset=$1 log=$BUILD/$1.ctest.log began=$SECONDS good=0 bad=0 status=0
     local -x ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1 TSAN_OPTIONS=second_deadlock_stack=1
-    if [[ $preset == tsan* ]]; then
-        select=(-E '^test_(base|mqtt|policy|config|session)$')
-        { "$BUILD/$preset/tests/unit/base/test_base" --filter 'ring*' &&
-            "$BUILD/$preset/tests/unit/policy/test_policy" --filter 'keyring_cache*'; } >"$log.ring" 2>&1 &
-        ring=$!
-    fi
-    ctest --test-dir "$BUILD/$preset" -V -j "$JOBS" "${select[@]}" >"$log" 2>&1 || status=$?
-    if [ -n "$ring" ]; then
-        wait "$ring" || status=$?
-        cat "$log.ring" >>"$log"
-    fi
+    ctest --test-dir "$BUILD/$preset" -V -j "$JOBS" >"$log" 2>&1 || status=$?
     # Criterion: "[====] Synthesis: Tested: 12 | Passing: 12 | Failing: 0 | Crashing: 0"
     read -r good bad < <(sed -n 's/.*Tested: [^0-9]*\([0-9]*\).*Passing: [^0-9]*\([0-9]*\).*/\1 \2/p' "$log" |
         sed 's/\x1b\[[0-9;]*m//g' | awk '{tested += $1; good += $2} END {print good + 0, tested - good + 0}')
     if [ "$status" -ne 0 ]; then
         grep -E 'FAIL\]|CRASH|Assertion Failed|SUMMARY|runtime error|ThreadSanitizer' "$log" | head -60
         echo "the whole log: $log"
+        explain "unit ($preset)" unit "$log"
         [ "$bad" -gt 0 ] || bad=1
     fi
     grep -E '^ *[0-9]+/[0-9]+ Test|tests passed' "$log"
@@ -110,6 +137,7 @@ unit() {
 # e2e NAME PRESET [PYTEST ARGUMENT...]
 e2e() {
     local name=$1 preset=$2 log=$BUILD/$1.$2.pytest.log began=$SECONDS good bad skipped left status=0 extra=()
+    local workers=$((JOBS + (JOBS + 1) / 2)) # each waits now and then
     shift 2
     read -r -a extra <<<"${MQWARD_PYTEST:-}"
     [ -x "$BUILD/$preset/proxy/mqward" ] || {
@@ -118,13 +146,34 @@ e2e() {
         return
     }
     (cd "$SOURCE/tests/e2e" && PYTHONDONTWRITEBYTECODE=1 MQWARD_BINARY=$BUILD/$preset/proxy/mqward \
-        /usr/bin/python3 -m pytest -n "$JOBS" --durations=5 "$@" "${extra[@]}" .) 2>&1 | tee "$log" || status=$?
+        /usr/bin/python3 -m pytest -n "$workers" --durations=5 "$@" "${extra[@]}" .) 2>&1 | tee "$log" || status=$?
     good=$(grep -oE '[0-9]+ passed' "$log" | tail -1 | cut -d' ' -f1)
     bad=$(tail -1 "$log" | grep -oE '[0-9]+ (failed|errors?)' | awk '{sum += $1} END {print sum + 0}')
     skipped=$(tail -1 "$log" | grep -oE '[0-9]+ skipped' || true)
     left=$(sed -n 's/.*not run in front of [a-z]*: \([0-9]*\) tests.*/\1 not for this broker/p' "$log")
     [ "$status" -eq 0 ] || [ "$bad" -gt 0 ] || bad=1
+    [ "$bad" -eq 0 ] || explain "$name ($preset)" pytest "$log"
     record "$name ($preset)" "${good:-0}" "$bad" "$((SECONDS - began)) s${skipped:+, $skipped}${left:+, $left}"
+}
+
+# endurance PRESET: as the end-to-end test of that name, with so many events as the acceptance asks for.
+endurance() {
+    (cd "$SOURCE/tests/e2e" && PYTHONDONTWRITEBYTECODE=1 MQWARD_EVENTS=1000000 MQWARD_BINARY=$BUILD/$1/proxy/mqward \
+        /usr/bin/python3 -m pytest -q test_endurance.py)
+}
+
+# optimised PRESET: the unit tests of what the compiler makes other code of when it optimises (base/json.h).
+optimised() {
+    local -x LSAN_OPTIONS=suppressions=$SOURCE/tests/unit/criterion.lsan:print_suppressions=0
+    (cd "$BUILD/$1/tests/unit/base" && ./test_base --jobs "$JOBS" --timeout 120) &&
+        (cd "$BUILD/$1/tests/unit/exporters" && ./test_exporters --jobs "$JOBS" --timeout 120)
+}
+
+# instructions PRESET: what the steps of a message cost, as tests/bench/README.md keeps it; before it, its own test.
+instructions() {
+    local -x PYTHONDONTWRITEBYTECODE=1
+    /usr/bin/python3 "$SOURCE/tests/bench/test_instructions.py" &&
+        /usr/bin/python3 "$SOURCE/tests/bench/instructions.py" --build "$BUILD/$1" --check
 }
 
 check_format() {
@@ -146,10 +195,12 @@ fuzz_one() {
 
 fuzz_targets() {
     local target name targets=()
-    for target in "$BUILD"/fuzz/tests/fuzz/fuzz_*; do
+    for target in "$BUILD"/asan-clang/tests/fuzz/fuzz_*; do
         [ -f "$target" ] && [ -x "$target" ] && targets+=("$target")
     done
+    [ ${#targets[@]} -gt 0 ] || record "fuzz targets" 0 1 "there are none"
     for target in "${targets[@]}"; do
+        rm -f "$BUILD/${target##*/}.status"
         while [ "$(jobs -rp | wc -l)" -ge "$JOBS" ]; do wait -n; done
         fuzz_one "$target" &
     done
@@ -161,6 +212,8 @@ fuzz_targets() {
             record "$name" 1 0 "$FUZZ_SECONDS s"
         else
             tail -40 "$BUILD/$name.log"
+            failures+=("$name:" "    $(grep -m 1 -E 'ERROR: |runtime error:|Assertion|SUMMARY' "$BUILD/$name.log")"
+                "    $(grep -m 1 'Test unit written to' "$BUILD/$name.log")")
             record "$name" 0 1 "finding: see $BUILD/$name.log and $BUILD/findings"
         fi
     done
@@ -172,39 +225,45 @@ stage_install() {
 stage_format() {
     step "clang-format" check_format
 }
+build_asan() {
+    step "build (asan, gcc)" build asan proxy/all tests/unit/all tests/e2e/all mqward-bench-load mqward-bench-sink
+}
 stage_asan() {
-    step "build (asan, gcc)" build asan && unit asan
+    build_asan && unit asan
 }
 stage_e2e() {
-    [ -x "$BUILD/asan/proxy/mqward" ] || step "build (asan, gcc)" build asan
+    [ -x "$BUILD/asan/proxy/mqward" ] || build_asan
     e2e e2e asan
 }
 # The tests of a file go to one worker: its worlds are started once, and RabbitMQ's second node, too.
 stage_e2e-rabbitmq() {
-    [ -x "$BUILD/asan/proxy/mqward" ] || step "build (asan, gcc)" build asan
-    e2e e2e-rabbitmq asan --broker rabbitmq --dist loadfile
+    [ -x "$BUILD/asan/proxy/mqward" ] || build_asan
+    e2e e2e-rabbitmq asan --broker rabbitmq --dist loadfile -n "$JOBS" # and a node for each worker
 }
 stage_e2e-aedes() {
-    [ -x "$BUILD/asan/proxy/mqward" ] || step "build (asan, gcc)" build asan
+    [ -x "$BUILD/asan/proxy/mqward" ] || build_asan
     e2e e2e-aedes asan --broker aedes --dist loadfile
 }
 stage_tsan() {
-    step "build (tsan, gcc)" build tsan && unit tsan && e2e e2e tsan -m core
+    step "build (tsan, gcc)" build tsan proxy/all tests/unit/all tests/e2e/all && unit tsan && e2e e2e tsan -m core
 }
 stage_asan-clang() {
-    step "build (asan, clang)" build asan-clang && unit asan-clang
+    step "build (asan, clang)" build asan-clang proxy/all tests/unit/all tests/fuzz/all && unit asan-clang
 }
 stage_fuzz() {
-    step "build (fuzz, clang)" build fuzz && fuzz_targets
+    step "build (fuzz, clang)" build asan-clang tests/fuzz/all && fuzz_targets
 }
+# Of clang's release only what is tested: its warnings of all the rest are those of asan-clang.
 stage_release() {
-    step "build (release, gcc)" build release -DCMAKE_COMPILE_WARNING_AS_ERROR=ON &&
-        step "decision cost" env PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3 "$SOURCE/tests/bench/decisions.py" \
-            --build "$BUILD/release" --check &&
-        step "signature cost" env PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3 "$SOURCE/tests/bench/signatures.py" \
-            --build "$BUILD/release" --check &&
+    if step "build (release, gcc)" build release proxy/all tests/bench/all test_base test_exporters; then
         step "scan cost" "$BUILD/release/tests/bench/mqward-bench-scan" --check
-    step "build (release, clang)" build release-clang -DCMAKE_COMPILE_WARNING_AS_ERROR=ON
+        later "instructions" instructions release
+        later "optimised (gcc)" optimised release
+        later "1,000,000 events" endurance release
+    fi
+    later "build (release, clang)" build release-clang test_base test_exporters
+    joined
+    [ -x "$BUILD/release-clang/tests/unit/exporters/test_exporters" ] && step "optimised (clang)" optimised release-clang
 }
 
 stages=()
@@ -243,6 +302,11 @@ done
 
 say "summary ($SECONDS s)"
 printf '%s\n' "${summary[@]}"
+if [ ${#failures[@]} -gt 0 ]; then
+    say "what failed"
+    printf '%s\n' "${failures[@]:0:MOST_FAILURES}"
+    [ ${#failures[@]} -le "$MOST_FAILURES" ] || echo "... and $((${#failures[@]} - MOST_FAILURES)) lines more"
+fi
 echo
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]

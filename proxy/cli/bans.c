@@ -39,7 +39,7 @@ static void print_ban(const json_t *ban)
     json_int_t left = json_integer_value(json_object_get(ban, "left_ms"));
 
     printf("%-8s", json_string_value(json_object_get(ban, "by")));
-    text_print(stdout, text_of(ban, "value"));
+    text_print_part(stdout, text_of(ban, "value"), BAN_VALUE_SHOWN);
     printf("%s\n        until ", json_is_true(json_object_get(ban, "cut")) ? "..." : "");
     text_print(stdout, text_of(ban, "until"));
     printf(" (%lld s), %s", (long long)((left + 999) / 1000),
@@ -152,7 +152,7 @@ static int run_add(const struct cli_command *command, const char *const *values,
 
     if (values[CONTROL_CLIENT_JSON] == NULL && status == CLI_OK) {
         printf("banned: %s ", json_string_value(json_object_get(answer, "by")));
-        text_print(stdout, text_of(answer, "value"));
+        text_print_part(stdout, text_of(answer, "value"), BAN_VALUE_SHOWN);
         fputs(" until ", stdout);
         text_print(stdout, text_of(answer, "until"));
         putchar('\n');

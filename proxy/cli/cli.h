@@ -30,7 +30,7 @@ struct cli_command {
 };
 
 extern const struct cli_command cli_run, cli_check, cli_reload, cli_bans, cli_reference, cli_policy, cli_keys,
-    cli_sign, cli_verify, cli_rules, cli_scan;
+    cli_sign, cli_verify, cli_rules, cli_scan, cli_audit;
 /* Verbs of cli_policy. */
 extern const struct cli_command cli_policy_test, cli_policy_explain, cli_policy_schema;
 /* Verbs of cli_keys. */
@@ -38,6 +38,9 @@ extern const struct cli_command cli_keys_new, cli_keys_derive, cli_keys_list;
 
 /* Verbs of cli_rules. */
 extern const struct cli_command cli_rules_test, cli_rules_stats;
+
+/* Verbs of cli_audit. */
+extern const struct cli_command cli_audit_verify, cli_audit_tail, cli_audit_replay, cli_audit_keys;
 
 /* Says what is wrong with the command line, and where help is; returns CLI_USAGE. */
 int cli_usage_error(const struct cli_command *command, const char *format, ...)

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* mqward: finds the subcommand, reads its options, runs it. */
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/buffer.h"
@@ -14,7 +16,7 @@
 
 #define OPTIONS_MAX 24
 
-static const struct cli_command *const commands[] = {&cli_run, &cli_check, &cli_reload, &cli_bans,
+static const struct cli_command *const commands[] = {&cli_run, &cli_check, &cli_reload, &cli_bans, &cli_audit,
     &cli_policy, &cli_rules, &cli_scan, &cli_keys, &cli_sign, &cli_verify, &cli_reference, NULL};
 #define COMMANDS_MAX 16 /* of the program, and of a group */
 
@@ -35,6 +37,23 @@ static void print_help(FILE *out)
         "exit status: 0 all is well, 1 something was found or failed, 2 the command line is wrong\n");
 }
 
+static bool is_list(const struct cli_option *option)
+{
+    return option->argument != NULL && view_ends_with(view_of_string(option->argument), VIEW("..."));
+}
+
+static void print_option(const struct cli_option *option, FILE *out)
+{
+    const bool list = is_list(option);
+    const size_t length = option->argument == NULL ? 0 : strlen(option->argument) - (list ? 3 : 0);
+    char left[48];
+
+    snprintf(left, sizeof(left), "%c%c%s --%s%s%.*s", option->letter ? '-' : ' ',
+        option->letter ? option->letter : ' ', option->letter ? "," : " ", option->name,
+        option->argument ? " " : "", (int)length, option->argument ? option->argument : "");
+    fprintf(out, "  %-24s %s%s\n", left, option->help, list ? "; may be given again" : "");
+}
+
 static void print_command_help(const struct cli_command *command, FILE *out)
 {
     if (command->verbs != NULL) {
@@ -44,14 +63,8 @@ static void print_command_help(const struct cli_command *command, FILE *out)
     }
     fprintf(out, "usage: mqward %s%s%s\n\n%s\n\noptions:\n", command->name,
         command->options->name ? " [OPTION...]" : "", command->arguments, command->summary);
-    for (const struct cli_option *option = command->options; option->name != NULL; option++) {
-        char left[48];
-
-        snprintf(left, sizeof(left), "%c%c%s --%s%s%s", option->letter ? '-' : ' ',
-            option->letter ? option->letter : ' ', option->letter ? "," : " ", option->name,
-            option->argument ? " " : "", option->argument ? option->argument : "");
-        fprintf(out, "  %-24s %s\n", left, option->help);
-    }
+    for (const struct cli_option *option = command->options; option->name != NULL; option++)
+        print_option(option, out);
     fprintf(out, "  %-24s %s\n", "-h, --help", "this text");
 }
 
@@ -139,11 +152,6 @@ static size_t option_index(const struct cli_command *command, int found)
 /* The values of options that may be given several times. */
 static struct buffer lists[OPTIONS_MAX];
 
-static bool is_list(const struct cli_option *option)
-{
-    return option->argument != NULL && view_ends_with(view_of_string(option->argument), VIEW("..."));
-}
-
 static void take_value(const struct cli_command *command, size_t index, const char *values[OPTIONS_MAX])
 {
     values[index] = optarg == NULL ? "" : optarg;
@@ -188,27 +196,25 @@ static int run_command(const struct cli_command *command, int argc, char **argv)
     return run_with(command, values, argc - optind, argv + optind);
 }
 
-/* words[0] is the command, words[1] the verb if it is a group. Sets how many words named it; NULL after a
- * message. whole: a group by itself is fine. */
+/* words[0] is the command; if it is a group words[1] is its verb, and so on. Sets how many words named it;
+ * NULL after a message. whole: a group by itself is fine. */
 static const struct cli_command *resolve(int count, char **words, bool whole, int *named)
 {
-    const struct cli_command *command = find_command(commands, words[0]);
-    *named = 1;
-    if (command == NULL) {
-        unknown_command(NULL, words[0]);
-        return NULL;
+    const struct cli_command *group = NULL, *command = find_command(commands, words[0]);
+
+    for (*named = 1; command != NULL && command->verbs != NULL; ++*named) {
+        if (count <= *named && whole)
+            return command;
+        if (count <= *named) {
+            print_command_help(command, stderr);
+            return NULL;
+        }
+        group = command;
+        command = find_command(group->verbs, words[*named]);
     }
-    if (command->verbs == NULL || (whole && count < 2))
-        return command;
-    if (count < 2) {
-        print_command_help(command, stderr);
-        return NULL;
-    }
-    const struct cli_command *verb = find_command(command->verbs, words[1]);
-    *named = 2;
-    if (verb == NULL)
-        unknown_command(command, words[1]);
-    return verb;
+    if (command == NULL)
+        unknown_command(group, words[*named - 1]);
+    return command;
 }
 
 /* What was printed did not arrive: a script that reads it must not take that for all there is. */
@@ -241,11 +247,21 @@ static bool asks_for_help(const char *word)
     return strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0;
 }
 
+/* A file that is opened while one of the three is closed would take its number, and get what is meant for the
+ * log or the standard output. This way whoever writes there is told that it is not possible. */
+static void hold_standard_descriptors(void)
+{
+    for (int descriptor = 0; descriptor <= 2; descriptor++)
+        if (fcntl(descriptor, F_GETFD) == -1 && errno == EBADF && open("/dev/null", O_RDONLY) != descriptor)
+            abort();
+}
+
 int main(int argc, char **argv)
 {
     const struct cli_command *command;
     int named;
 
+    hold_standard_descriptors();
     hash_initialize();
     if (argc < 2) {
         print_help(stderr);
@@ -260,6 +276,11 @@ int main(int argc, char **argv)
     if (argv[1][0] == '-')
         return cli_usage_error(NULL, "unknown option '%s'", argv[1]);
     if (argc == 3 && asks_for_help(argv[2])) {
+        argv[2] = argv[1];
+        return help(argc, argv);
+    }
+    if (argc == 4 && argv[2][0] != '-' && asks_for_help(argv[3])) {
+        argv[3] = argv[2];
         argv[2] = argv[1];
         return help(argc, argv);
     }

@@ -33,7 +33,7 @@ static const struct {
 
 /* Of checks, which are about messages of any direction. */
 static const enum audit_action checking[] = {
-    AUDIT_signature_rejected, AUDIT_payload_matched, AUDIT_scan_failed};
+    AUDIT_signature_rejected, AUDIT_payload_matched, AUDIT_payload_blocked, AUDIT_scan_failed};
 
 /* ---- fields ---- */
 

@@ -9,6 +9,7 @@
 #include "policy/policy.h"
 #include "proxy/cli/cli.h"
 #include "proxy/config.h"
+#include "proxy/metrics.h"
 
 static const struct cli_option options[] = {{NULL, 0, NULL, NULL}};
 
@@ -20,6 +21,7 @@ static const struct {
     {"policy", policy_print_reference},
     {"keys", keyring_print_reference},
     {"audit", audit_print_reference},
+    {"metrics", metrics_print_reference},
 };
 
 static int run(const struct cli_command *command, const char *const *values, int argc, char **argv)
@@ -28,7 +30,7 @@ static int run(const struct cli_command *command, const char *const *values, int
 
     (void)values;
     if (argc != 1)
-        return cli_usage_error(command, "one topic is needed: config, policy, keys or audit");
+        return cli_usage_error(command, "one topic is needed: config, policy, keys, audit or metrics");
     for (size_t i = 0; i < sizeof(topics) / sizeof(topics[0]); i++)
         if (strcmp(topics[i].name, argv[0]) == 0) {
             topics[i].print(&out);
@@ -36,12 +38,13 @@ static int run(const struct cli_command *command, const char *const *values, int
             buffer_release(&out);
             return CLI_OK;
         }
-    return cli_usage_error(command, "unknown topic '%s': expected config, policy, keys or audit", argv[0]);
+    return cli_usage_error(
+        command, "unknown topic '%s': expected config, policy, keys, audit or metrics", argv[0]);
 }
 
 const struct cli_command cli_reference = {.name = "reference",
-    .arguments = " config|policy|keys|audit",
-    .summary =
-        "print the reference of mqward.yaml, of the policy, of keys.yaml, or of audit records (Markdown)",
+    .arguments = " config|policy|keys|audit|metrics",
+    .summary = "print the reference of mqward.yaml, of the policy, of keys.yaml, of audit records, or of "
+               "metrics (Markdown)",
     .options = options,
     .run = run};

@@ -88,7 +88,7 @@ static uint64_t resident_now(void)
 }
 
 int rules_input_open(struct rules_input *input, const struct cli_command *command, const char *const *values,
-    const char *const *paths, size_t path_count)
+    const char *const *paths, size_t path_count, const struct scan_load *how)
 {
     const char *config = values[RULES_OPTION_CONFIG];
 
@@ -107,7 +107,9 @@ int rules_input_open(struct rules_input *input, const struct cli_command *comman
     if (input->source_count == 0)
         return CLI_OK;
     uint64_t before = resident_now(), start = clock_monotonic_ns();
-    input->rules = scan_rules_load(input->sources, input->source_count, input->diag);
+    static const struct scan_load as_the_proxy = {0};
+    input->rules = scan_rules_load_with(
+        input->sources, input->source_count, input->diag, how == NULL ? &as_the_proxy : how);
     input->load_ns = clock_monotonic_ns() - start;
     malloc_trim(0); /* compiling takes several times the memory of what it makes */
     uint64_t after = resident_now();

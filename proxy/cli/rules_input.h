@@ -30,9 +30,9 @@ struct rules_input {
 };
 
 /* Reads what values and paths name, by default /etc/mqward/mqward.yaml. CLI_USAGE after a message: then there
- * is nothing to close. The caller prints diag. */
+ * is nothing to close. The caller prints diag. how: NULL: as the proxy loads them. */
 int rules_input_open(struct rules_input *input, const struct cli_command *command, const char *const *values,
-    const char *const *paths, size_t path_count);
+    const char *const *paths, size_t path_count, const struct scan_load *how);
 void rules_input_close(struct rules_input *input);
 /* The same rules once more, read in another way; what there is to say of them was said. The caller releases
  * them. */

@@ -283,7 +283,7 @@ static int run(const struct cli_command *command, const char *const *values, int
 {
     struct rules_input input;
     struct counting counting = {.input = &input};
-    int status = rules_input_open(&input, command, values, (const char *const *)argv, (size_t)argc);
+    int status = rules_input_open(&input, command, values, (const char *const *)argv, (size_t)argc, NULL);
 
     if (status != CLI_OK)
         return status;

@@ -301,7 +301,7 @@ static int run(const struct cli_command *command, const char *const *values, int
     const char *corpus = values[OPTION_CORPUS];
     struct rules_input input;
     struct rules_trial trial = {.input = &input};
-    int status = rules_input_open(&input, command, values, (const char *const *)argv, (size_t)argc);
+    int status = rules_input_open(&input, command, values, (const char *const *)argv, (size_t)argc, NULL);
 
     if (status != CLI_OK)
         return status;

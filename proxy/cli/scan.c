@@ -352,6 +352,7 @@ static int run(const struct cli_command *command, const char *const *values, int
 {
     const char *paths[SCAN_SETS_MAX + 1];
     size_t count = 0;
+    const struct scan_load how = {.plain = values[SCAN_OPTION_PLAINLY] != NULL};
     struct rules_input input;
 
     if (argc != 1)
@@ -360,7 +361,7 @@ static int run(const struct cli_command *command, const char *const *values, int
         if (count < SCAN_SETS_MAX + 1)
             paths[count++] = at;
     }
-    int status = rules_input_open(&input, command, values, paths, count);
+    int status = rules_input_open(&input, command, values, paths, count, &how);
     if (status != CLI_OK)
         return status;
     struct sample sample = {.arena = arena_new()};

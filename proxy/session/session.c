@@ -42,6 +42,7 @@ void session_free(struct session *session)
     assert(session->magic == SESSION_MAGIC);
     session->magic = 0;
     policy_subject_free(session->subject);
+    session_shadow_end(session);
     free((void *)(uintptr_t)session->former_user.data);
     free(session->end_detail);
     free((void *)(uintptr_t)session->client_id.data);
@@ -57,11 +58,13 @@ void session_free(struct session *session)
     session_subscriptions_free(&session->subscriptions);
     session_cache_free(session->publish_cache);
     session_cache_free(session->receive_cache);
+    session_denials_free(session->publish_denials);
+    session_denials_free(session->receive_denials);
+    session_repeats_forget(session);
     session_marks_free(&session->marks);
     session_waiting_free(&session->waiting);
     session_waiting_free(&session->deliveries);
     session_scan_forget(session);
-    session_rates_free(session);
     buffer_release(&session->scratch);
     free(session);
 }
@@ -78,6 +81,7 @@ void session_set_state(struct session *session, enum session_state state)
 
     assert(legal[session->state] & (1 << state));
     session->state = state;
+    session_room_forget(session);
     if (state == SESSION_CLOSING)
         session_waiting_drop(session);
 }
@@ -99,6 +103,17 @@ bool session_client_ready(const struct session *session)
         break;
     }
     return false;
+}
+
+void session_set_unrecorded(struct session *session, bool unrecorded)
+{
+    session->unrecorded = unrecorded;
+}
+
+void session_set_room(struct session *session, enum session_room room)
+{
+    session->unrecorded = room == SESSION_ROOM_DENIED || room == SESSION_ROOM_NEVER;
+    session->unrecordable = room == SESSION_ROOM_NEVER;
 }
 
 bool session_broker_ready(const struct session *session)
@@ -524,4 +539,5 @@ void session_set_server(struct session *session, struct view address, uint16_t p
 {
     session->server_address = address;
     session->server_port = port;
+    session_room_forget(session);
 }

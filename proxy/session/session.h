@@ -8,17 +8,30 @@
 
 #include "base/buffer.h"
 #include "base/reason.h"
-#include "exporters/audit.h"
+#include "exporters/repeats.h"
 #include "policy/policy.h"
 #include "policy/signature.h"
 #include "proxy/mqtt/mqtt.h"
+#include "proxy/session/session_counters.h"
 #include "rules/scan.h"
 
 struct session;
 
+/* Where rules, checks and rule sets are counted (session_counters.h). NULL: in SESSION_SLOT_OTHER, and rule
+ * sets not at all. */
+struct session_set_slot {
+    const char *name;
+    uint16_t slot;
+};
+struct session_slots {
+    const uint16_t *rules;               /* by struct policy_rule_info's index */
+    const struct session_set_slot *sets; /* by the bits of scan_sets */
+};
+
 /* What all sessions between one listener and its upstream share. Immutable; outlives the sessions. */
 struct session_settings {
     const struct policy *policy;
+    const struct policy *shadow; /* what it would decide otherwise is audited; NULL: there is none */
     enum dialect dialect;
     const char *listener; /* names, for the audit */
     const char *upstream;
@@ -33,6 +46,7 @@ struct session_settings {
      * scanned without waiting. */
     const uint64_t *scan_sets;
     uint64_t scan_inline;
+    struct session_slots slots;
     struct mqtt_options options;
 };
 
@@ -79,7 +93,6 @@ enum session_counted {
 struct session_rates {
     uint64_t refused;   /* bit of the check that refuses: nothing was counted; 0: none does */
     uint64_t monitored; /* bits of the checks in monitor mode that would refuse */
-    uint64_t now_ns;    /* when: monotonic */
 };
 
 /* A valid signature, for the replay store. */
@@ -103,11 +116,32 @@ struct session_scanned {
     uint8_t quarantine_sha256[32]; /* of the first part that is kept there */
 };
 
+/* Is there room in the audit for what a packet may have to tell? */
+enum session_room {
+    SESSION_ROOM,
+    SESSION_ROOM_LATER,  /* it waits: session_carry_on() */
+    SESSION_ROOM_DENIED, /* it is refused if it would have to be recorded: session_set_unrecorded() */
+    SESSION_ROOM_NEVER   /* it is refused, with one event: so much room there never is */
+};
+
+/* Bytes of a ring that the events of a packet take, overheads included: at most, whatever becomes of it; and
+ * usually, if it is denied and nothing else comes of it. */
+struct session_need {
+    size_t most, usual;
+    size_t refusal, refusal_usual; /* of a refusal in one event; 0: there is none, since the client has no
+                                      choice of how much there is to tell */
+};
+
 /* What a session asks of its surroundings. context is passed through. */
 struct session_hooks {
     /* An audit event: pushed before the output of the same call is carried out. The event's views hold for
      * the call. */
     void (*audit)(void *context, const struct audit_event *event);
+    /* Counts an event if one like it was told a moment ago (exporters/repeats.h): true, there is nothing more
+     * to tell, and *ticket counts those that are the same in all that is compared. NULL: each one is told. */
+    bool (*audit_repeat)(void *context, const struct audit_event *event, struct repeats_ticket *ticket);
+    /* Counts so many more by the ticket. False: it is over, and nothing was counted. */
+    bool (*audit_again)(void *context, const struct repeats_ticket *ticket, uint64_t count);
     /* What stands for that name in the file, as a number that changes with it; 0: there is no such name. */
     uint64_t (*password_tag)(void *context, const char *file, struct view name);
     /* Claims a place for the identity (at most limit sessions, 0 = any number) and the client id (empty: the
@@ -147,6 +181,10 @@ struct session_hooks {
      * ticket. Until then its direction waits. At most one message of each direction is asked about at a time.
      */
     void (*scan_later)(void *context, const struct session_scan *scans, size_t count, uint64_t ticket);
+    /* Room for events, before a packet that has waited has its turn. NULL: always. */
+    enum session_room (*room)(void *context, struct session_need need);
+    /* Where it counts what it does, alone with the other sessions of its thread; NULL: nowhere. */
+    struct session_counters *counters;
     void *context;
 };
 
@@ -197,6 +235,20 @@ enum session_verdict session_client_packet(
 enum session_verdict session_broker_packet(
     struct session *session, const struct mqtt_frame *frame, struct session_output *output);
 
+/* Packets at the start of input that go on unchanged and leave nothing to tell and nothing to answer, as far
+ * as that is known at a glance: QoS 0 and 1 on topics that the connection's cache knows, and their PUBACKs.
+ * At most `most` PUBLISHes are taken. Only where packets may be handed in and have room in the audit. Costs a
+ * fraction of what handing them in does. */
+struct session_run {
+    size_t length; /* bytes of them; 0: session_client_packet() or session_broker_packet() is to decide */
+    uint64_t publishes, pubacks;
+};
+struct session_run session_client_run(struct session *session, struct view input, uint64_t most);
+struct session_run session_broker_run(struct session *session, struct view input, uint64_t most);
+/* The same of packets that are dropped without an answer, as repeats of an event. At most REPEATS_STEP. */
+struct session_run session_client_refused(struct session *session, struct view input, uint64_t most);
+struct session_run session_broker_refused(struct session *session, struct view input, uint64_t most);
+
 /* What the check that an output asked for has found; REASON_none: name and password are right. */
 void session_password_checked(struct session *session, enum reason found, struct session_output *output);
 
@@ -211,6 +263,13 @@ void session_scan_answered(struct session *session, uint64_t ticket, const struc
  * more is read of that side, since its end must come after them; and no other policy is bound. */
 bool session_is_asking(const struct session *session);
 bool session_is_asking_broker(const struct session *session);
+/* The audit has room again: packets whose turn had to wait for that are carried out. */
+void session_carry_on(struct session *session, struct session_output *output);
+/* The packets that are handed in from now on can't be recorded: CONNECT, PUBLISH, SUBSCRIBE and deliveries
+ * are refused (audit_unavailable); what needs no record goes on. */
+void session_set_unrecorded(struct session *session, bool unrecorded);
+/* As the answer for the next packet is; not SESSION_ROOM_LATER. */
+void session_set_room(struct session *session, enum session_room room);
 /* False while packets of the broker must wait: as session_client_ready(). */
 bool session_broker_ready(const struct session *session);
 
@@ -248,15 +307,19 @@ uint64_t session_expires_s(const struct session *session);
 bool session_expire(struct session *session);
 /* The client's address is banned, or the identity that it has proven. */
 bool session_is_banned(const struct session *session);
-/* When the audit is to hear of messages that a rate refused without an event of their own, in nanoseconds of
- * clock_monotonic_ns(); 0: there are none. */
-uint64_t session_rates_due_ns(const struct session *session);
-/* That time has come. */
-void session_rates_tell_due(struct session *session, uint64_t now_ns);
 /* The broker's address, once it is known (borrowed). */
 void session_set_server(struct session *session, struct view address, uint16_t port);
-/* Bytes that a ring should have free before this packet is handed in, so that its audit events find room. (An
- * event that finds none after all makes hooks.audit wait; it is never lost.) */
-size_t session_audit_room(const struct session *session, const struct mqtt_frame *frame);
+/* What a ring must have free before this packet is handed in, so that its audit events find room. (What comes
+ * of an event that finds none after all is hooks.audit's.) frame NULL: one whose answer has come. */
+struct session_need session_audit_need(struct session *session, const struct mqtt_frame *frame);
+/* The same for any packet of a run, in bytes: at most. */
+size_t session_run_need(struct session *session);
+/* The same for the end of the session, whatever its reason: at most. */
+size_t session_end_need(struct session *session);
+/* Whose doing it is what the client does: the identity, if it is proven and not one that all anonymous
+ * clients share; empty: the address's. Holds until the next call that takes the session. */
+struct view session_answers_as(const struct session *session);
+/* Whose it will be once the credential that is being checked is found right. */
+struct view session_proven_as(const struct session *session);
 
 #endif

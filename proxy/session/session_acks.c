@@ -7,6 +7,9 @@
 #include "base/memory.h"
 #include "proxy/session/session_internal.h"
 
+/* Answers whose place is kept by a session that awaits none. */
+#define ORDER_KEPT 256
+
 static const enum mqtt_type answer_type[SESSION_ANSWERS] = {
     [SESSION_PUBACK] = MQTT_PUBACK,
     [SESSION_PUBREC] = MQTT_PUBREC,
@@ -28,7 +31,7 @@ static struct session_owed *owed_at(const struct session_order *order, uint32_t 
 static void order_push(struct session_order *order, struct session_owed item)
 {
     if (order->count == order->capacity) {
-        uint32_t capacity = order->capacity == 0 ? 4 : order->capacity * 2;
+        uint32_t capacity = order->capacity == 0 ? 8 : order->capacity * 2;
         struct session_owed *items = memory_calloc(capacity, sizeof(*items));
 
         for (uint32_t i = 0; i < order->count; i++)
@@ -49,6 +52,15 @@ static struct session_owed order_pop(struct session_order *order)
     order->first = (order->first + 1) & (order->capacity - 1);
     order->count--;
     return item;
+}
+
+/* Most sessions are idle most of the time, and so many messages at once are rare. */
+static void order_rest(struct session_order *order)
+{
+    if (order->count == 0 && order->capacity > ORDER_KEPT) {
+        free(order->items);
+        *order = (struct session_order){0};
+    }
 }
 
 /* Where the answer for this id stands; false: not among the oldest that are searched. */
@@ -93,10 +105,7 @@ static void pass_oldest(
         answer(flow, kind, &owed, version, out);
     } else if (session_ids_get(&flow->ids, owed.packet_id) == SESSION_ID_WAITING)
         session_ids_set(&flow->ids, owed.packet_id, SESSION_ID_LEFT_OUT);
-    if (order->count == 0 && order->capacity > 64) { /* most sessions are idle most of the time */
-        free(order->items);
-        *order = (struct session_order){0};
-    }
+    order_rest(order);
 }
 
 /* The receiver's answer is outstanding; not so if it came far out of order. */
@@ -138,6 +147,31 @@ void session_flow_forwarded(
     if (state == SESSION_ID_WAITING || (state == SESSION_ID_RECEIVED && qos == 2))
         return; /* sent once more; its flow goes on */
     owe(flow, answer_of(qos), (struct session_owed){.packet_id = packet_id}, version, out);
+}
+
+bool session_flow_begin(struct session_flow *flow, uint16_t packet_id)
+{
+    struct session_order *order = &flow->order[SESSION_PUBACK];
+
+    if (order->count >= SESSION_ORDER_MAX ||
+        !session_ids_change(&flow->ids, packet_id, SESSION_ID_FREE, SESSION_ID_WAITING))
+        return false;
+    order_push(order, (struct session_owed){.packet_id = packet_id});
+    return true;
+}
+
+bool session_flow_end(struct session_flow *flow, uint16_t packet_id)
+{
+    struct session_order *order = &flow->order[SESSION_PUBACK];
+
+    if (order->count == 0 || owed_at(order, 0)->packet_id != packet_id || owed_at(order, 0)->made_up ||
+        (order->count > 1 &&
+            (owed_at(order, 1)->packet_id == packet_id || !is_awaited(flow, owed_at(order, 1)))) ||
+        !session_ids_change(&flow->ids, packet_id, SESSION_ID_WAITING, SESSION_ID_FREE))
+        return false;
+    order_pop(order);
+    order_rest(order);
+    return true;
 }
 
 bool session_flow_is_refused(const struct session_flow *flow, uint16_t packet_id)

@@ -106,13 +106,46 @@ void session_event_payload(const struct session *session, struct audit_event *ev
                                                            : session->policy->audit_excerpt);
 }
 
-void session_audit_publish(const struct session *session, const struct session_publish *context,
+/* What audit: {deny: none} leaves out. Refused connections and broken protocol are always told. */
+static bool is_denial(enum audit_action action)
+{
+    return action == AUDIT_publish_denied || action == AUDIT_subscribe_denied ||
+           action == AUDIT_delivery_filtered || action == AUDIT_will_denied ||
+           action == AUDIT_subscription_withdrawn || action == AUDIT_rate_limited ||
+           action == AUDIT_signature_rejected;
+}
+
+bool session_audit_tells(const struct session *session, enum audit_action action)
+{
+    return session->policy->audit_deny || !is_denial(action);
+}
+
+/* May it be counted without its payload? */
+static bool is_counted_apart(
+    const struct session *session, enum audit_action action, enum audit_disposition disposition)
+{
+    return session->hooks.audit_repeat != NULL && !repeats_compares_payload(action, disposition) &&
+           disposition != AUDIT_FORWARDED && disposition != AUDIT_REWRITTEN;
+}
+
+/* Refusals of one thing after the other are most of what there is to tell: what is a repeat is known as early
+ * as can be, and the hash of a payload is worked out for who reads it. */
+void session_audit_publish(struct session *session, const struct session_publish *context,
     enum audit_action action, enum audit_disposition disposition, int reason_code)
 {
+    bool apart = is_counted_apart(session, action, disposition);
+    struct session_act act;
     struct audit_event event;
     char nearest[SESSION_NEAREST_MAX];
     struct session_scan_text text;
 
+    if (!session_audit_tells(session, action))
+        return;
+    if (apart && context->scanned == NULL) {
+        act = session_act_of(context, action, disposition, reason_code);
+        if (session_repeats_count(session, &act, 1))
+            return;
+    }
     session_event_begin(session, &event, action, context->verdict.reason, disposition);
     session_event_verdict(&event, &context->verdict, nearest);
     event.outbound = context->request.operation == POLICY_RECEIVE;
@@ -127,17 +160,23 @@ void session_audit_publish(const struct session *session, const struct session_p
     event.packet_id = context->packet.packet_id;
     event.has_reason_code = reason_code >= 0;
     event.reason_code = (uint8_t)reason_code;
-    event.suppressed = context->suppressed;
     if (context->is_signed)
         session_event_signature(&event, &context->signature);
     if (context->scanned != NULL)
         session_event_scan(&event, context->scanned, &text);
-    session_event_payload(session, &event, context->packet.payload);
+    if (action == AUDIT_rate_limited) { /* of a flood: how much there was, not what */
+        event.has_payload = true;
+        event.payload_bytes = context->packet.payload.length;
+    }
+    if (apart && session_repeats_ask(session, context->scanned == NULL ? &act : NULL, &event))
+        return;
+    if (action != AUDIT_rate_limited)
+        session_event_payload(session, &event, context->packet.payload);
     session_event_emit(session, &event);
 }
 
 void session_audit_signatures(
-    const struct session *session, struct session_publish *context, enum audit_action action)
+    struct session *session, struct session_publish *context, enum audit_action action)
 {
     const struct policy_verdict allowed = context->verdict;
     const char *detail = context->signature.found.detail;
@@ -148,6 +187,7 @@ void session_audit_signatures(
         context->verdict = (struct policy_verdict){.reason = context->signature.would[check].reason,
             .rule = &policy_check(session->settings->policy, check)->info};
         context->signature.found.detail = context->signature.would[check].detail;
+        session_count_monitored(session, &context->verdict);
         session_audit_publish(session, context, action, AUDIT_MONITORED, -1);
     }
     context->signature.monitored = 0;
@@ -155,46 +195,33 @@ void session_audit_signatures(
     context->signature.found.detail = detail;
 }
 
-/* What audit: {deny: none} leaves out. Refused connections and broken protocol are always told. */
-static bool is_denial(enum audit_action action)
-{
-    return action == AUDIT_publish_denied || action == AUDIT_subscribe_denied ||
-           action == AUDIT_delivery_filtered || action == AUDIT_will_denied ||
-           action == AUDIT_subscription_withdrawn || action == AUDIT_rate_limited ||
-           action == AUDIT_signature_rejected;
-}
-
 void session_event_emit(const struct session *session, const struct audit_event *event)
 {
-    if (session->policy->audit_deny || !is_denial(event->action))
+    if (session_audit_tells(session, event->action))
         session->hooks.audit(session->hooks.context, event);
 }
 
-bool session_sample(struct session *session)
+static bool draw(struct session *session)
 {
-    uint32_t share = session->policy->audit_allow_ppm;
-
-    if (share == 0)
-        return false;
     /* xorshift64*: cheap, and good enough to pick one of many */
     session->sample ^= session->sample >> 12;
     session->sample ^= session->sample << 25;
     session->sample ^= session->sample >> 27;
-    return (session->sample * UINT64_C(0x2545F4914F6CDD1D) >> 32) * 1000000 >> 32 < share;
+    return (session->sample * UINT64_C(0x2545F4914F6CDD1D) >> 32) * 1000000 >> 32 <
+           session->policy->audit_allow_ppm;
 }
 
-/* What an event of an ordinary session takes, generously. */
-#define EVENT_USUAL 2048
-
-size_t session_audit_room(const struct session *session, const struct mqtt_frame *frame)
+bool session_sample(struct session *session)
 {
-    const struct policy *policy = session->settings->policy;
-    size_t filters = 0, bans = session->policy->repeat.ban_ms == 0 ? 0 : 2;
-    size_t scans = (size_t)__builtin_popcountll(policy_yara_checks(policy));
+    bool due = session->sample_is_due;
 
-    /* At most: would-deny, the act itself, what each check has to tell, bans, the end of the session. */
-    if (frame->type == MQTT_SUBSCRIBE)
-        filters = frame->size / 4 < session->settings->max_filters ? frame->size / 4
-                                                                   : session->settings->max_filters;
-    return (3 + bans) * AUDIT_EVENT_MAX + (filters + policy_check_count(policy) + scans) * EVENT_USUAL;
+    session->sample_is_due = false;
+    return session->policy->audit_allow_ppm != 0 && (due || draw(session));
+}
+
+bool session_sample_is_due(struct session *session)
+{
+    session->sample_is_due =
+        session->policy->audit_allow_ppm != 0 && (session->sample_is_due || draw(session));
+    return session->sample_is_due;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Clients that are denied again and again (on_deny.repeat), and those that are banned. Denials are counted
  * over all sessions of an identity, and bans are kept, by whoever gives the hooks. */
+#include <assert.h>
 #include <stdio.h>
 
 #include "base/address.h"
@@ -76,6 +77,21 @@ bool session_denied(
         ban(session, verdict, site);
     session_close(session, REASON_denials_exceeded, output);
     return true;
+}
+
+struct view session_proven_as(const struct session *session)
+{
+    return session->subject != NULL && !is_anonymous(session) ? identity_of(session).value
+                                                              : (struct view){NULL, 0};
+}
+
+struct view session_answers_as(const struct session *session)
+{
+    assert(session->magic == SESSION_MAGIC);
+    return session->subject != NULL && answers_by_id(session) &&
+                   !policy_subject_is_distrusted(session->subject)
+               ? identity_of(session).value
+               : (struct view){NULL, 0};
 }
 
 bool session_rate_is_own(const struct session *session, const struct policy_check_info *check)

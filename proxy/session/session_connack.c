@@ -29,6 +29,7 @@ static enum session_verdict refused_by_broker(
     const struct mqtt_connack *connack = &packet->u.connack;
     struct audit_event event;
 
+    session_count_refused(session, REASON_broker_refused);
     session_event_begin(session, &event, AUDIT_connect_refused, REASON_broker_refused, AUDIT_REJECTED);
     event.packet = VIEW("connack");
     event.outbound = true;
@@ -170,6 +171,10 @@ enum session_verdict session_broker_connack(
     if (connack->code != 0)
         return refused_by_broker(session, &packet, output);
     session->identified = true;
+    if (session->unrecorded) {
+        session_connect_refuse(session, REASON_audit_unavailable, NULL, NULL, output);
+        return SESSION_CONSUMED;
+    }
     if (session_refuse_banned(session, output) || !claim(session, &connack->properties, output))
         return SESSION_CONSUMED;
     learn_limits(session, &connack->properties);
@@ -180,5 +185,6 @@ enum session_verdict session_broker_connack(
         return SESSION_CONSUMED;
     session_set_state(session, SESSION_OPEN);
     audit_accepted(session);
+    session_shadow_begin(session);
     return session->version == MQTT_V5 ? SESSION_CONSUMED : SESSION_FORWARD;
 }

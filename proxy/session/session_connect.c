@@ -17,6 +17,7 @@ void session_connect_refuse(struct session *session, enum reason reason, const s
 {
     struct audit_event event;
 
+    session_count_refused(session, reason);
     session_event_begin(session, &event, AUDIT_connect_refused, reason, AUDIT_REJECTED);
     event.packet = VIEW("connect");
     event.has_connect = true;
@@ -322,6 +323,8 @@ static enum session_verdict connect_will(struct session *session, const struct m
         return SESSION_CONSUMED;
     if (claim(session, output)) {
         verdict = go_on(session, packet, &carrier, output);
+        if (packet->u.connect.has_will)
+            session_count_passed(session, SESSION_OPERATION_WILL, &session->will->verdict);
         if (is_signed)
             session_will_sent(session, &signature);
     } else if (is_signed)
@@ -360,6 +363,10 @@ static enum session_verdict connect_on(struct session *session, const struct mqt
     const struct mqtt_connect *connect = &packet->u.connect;
     uint64_t checks = 0;
 
+    if (session->unrecorded) { /* the address may be told of it, and this identity not */
+        session_connect_refuse(session, REASON_audit_unavailable, NULL, NULL, output);
+        return SESSION_CONSUMED;
+    }
     if (session_refuse_banned(session, output))
         return SESSION_CONSUMED;
     session->identified = !session_is_broker_identified(session);
@@ -482,6 +489,10 @@ enum session_verdict session_client_connect(
     if (connect->bridge)
         return session_client_violation(session, REASON_unsupported_version, "MQTT-3.1.2-2",
             "a bridge's private protocol level", MQTT_CONNECT, output);
+    if (session->unrecorded) {
+        session_connect_refuse(session, REASON_audit_unavailable, NULL, NULL, output);
+        return SESSION_CONSUMED;
+    }
     if (session_refuse_banned(session, output)) /* an address: nothing of it is checked */
         return SESSION_CONSUMED;
     if (!session_rates_arrive(session, output))
@@ -491,6 +502,8 @@ enum session_verdict session_client_connect(
     credentials.authentication_data = authentication_data(connect);
     found = policy_identify(session->settings->policy, &credentials, &session->subject);
     session_token_take(session, &found, connect);
+    if (found.result == POLICY_REFUSED)
+        session_shadow_refused(session, &credentials, found.reason);
     if (!identity_stands(session, &found, session_check_identity(session, &found), output))
         return SESSION_CONSUMED;
     if (found.result != POLICY_CHECK_PASSWORD)

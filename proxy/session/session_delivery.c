@@ -9,8 +9,10 @@ static void filter_delivery(
 {
     const struct mqtt_publish *packet = &context->packet;
 
+    session_count_denied(session, SESSION_OPERATION_RECEIVE, &context->verdict);
     session_audit_publish(session, context,
-        context->scanned != NULL ? session_scan_action(context->scanned) : AUDIT_delivery_filtered,
+        context->scanned != NULL ? session_scan_action(context->scanned, AUDIT_DROPPED)
+                                 : AUDIT_delivery_filtered,
         AUDIT_DROPPED, -1);
     if (packet->qos > 0)
         session_flow_refuse(
@@ -91,7 +93,7 @@ static const char *detail_of(const struct session *session, const struct session
 }
 
 /* The client gets its own signature. REASON_none, or why it can't have one. */
-static enum reason pass_resigned(const struct session *session, const struct signature_message *message,
+static enum reason pass_resigned(struct session *session, const struct signature_message *message,
     struct session_publish *context, uint64_t checks)
 {
     struct session_signature *signature = &context->signature;
@@ -111,7 +113,7 @@ static enum reason pass_resigned(const struct session *session, const struct sig
 }
 
 /* What waited for a scan was told before it waited. */
-static void audit_monitored(const struct session *session, struct session_publish *context)
+static void audit_monitored(struct session *session, struct session_publish *context)
 {
     if (session->scanned == NULL)
         session_audit_signatures(session, context, AUDIT_delivery_filtered);
@@ -119,8 +121,7 @@ static void audit_monitored(const struct session *session, struct session_publis
 }
 
 /* REASON_none, or why the client does not get it: context->signature.refusing. */
-static enum reason pass_signatures(
-    const struct session *session, struct session_publish *context, uint64_t checks)
+static enum reason pass_signatures(struct session *session, struct session_publish *context, uint64_t checks)
 {
     const struct mqtt_publish *packet = &context->packet;
     const struct signature_message message =
@@ -137,6 +138,7 @@ static enum reason pass_signatures(
         reason = pass_resigned(session, &message, context, resigns);
         audit_monitored(session, context);
     }
+    session_count_signature(session, reason, signature);
     if (reason == REASON_sig_invalid)
         signature->found.detail = detail_of(session, signature);
     return reason;
@@ -212,25 +214,43 @@ static bool deliver(
     return passes && reason == REASON_none;
 }
 
+/* The policies' verdict on a delivery that nothing is known of. */
+static void decide_delivery(struct session *session, struct session_publish *context)
+{
+    struct policy_verdict *verdict = &context->verdict;
+
+    session_judge(session, &context->request, verdict);
+    session_shadow_act(session, &context->request, (struct view){NULL, 0}, verdict);
+    if (!verdict->allowed)
+        session_denials_add(session, &session->receive_denials, &context->request, verdict);
+}
+
 /* The policy's verdict. False: the client may not have it (and the audit knows). */
 static bool judge_delivery(
     struct session *session, struct session_publish *context, struct session_output *output)
 {
     const struct session_cache_entry *known = session_cache_find(session->receive_cache, &context->request);
+    const struct policy_verdict *denied;
 
     if (known != NULL) {
         context->verdict = (struct policy_verdict){
             .allowed = true, .reason = REASON_allowed, .rule = known->rule, .checks = known->checks};
         return true;
     }
-    session_judge(session, &context->request, &context->verdict);
+    denied = session_denials_find(session->receive_denials, &context->request);
+    if (denied != NULL)
+        context->verdict = *denied;
+    else
+        decide_delivery(session, context);
     if (!context->verdict.allowed) {
         filter_delivery(session, context, output);
         return false;
     }
     if (context->verdict.would_be_denied) {
-        if (session->scanned == NULL) /* or it was told before it waited */
+        if (session->scanned == NULL) { /* or it was told before it waited */
+            session_count_monitored(session, &context->verdict);
             session_audit_publish(session, context, AUDIT_delivery_filtered, AUDIT_MONITORED, -1);
+        }
     } else
         session_cache_add(&session->receive_cache, &context->request, &context->verdict);
     return true;
@@ -245,7 +265,7 @@ enum session_verdict session_broker_publish(
     uint64_t checks;
 
     context.rewritten = context.is_signed = false;
-    context.limited_by = context.suppressed = 0;
+    context.limited_by = 0;
     context.scanned = NULL;
     context.response_topic = (struct view){NULL, 0};
     if (mqtt_decode_publish(frame, MQTT_FROM_SERVER, session->version, &session->settings->options,
@@ -256,6 +276,11 @@ enum session_verdict session_broker_publish(
             session, "MQTT-3.1.2-26", "a topic alias although none was permitted", output);
     context.request = (struct policy_request){POLICY_RECEIVE, packet->topic, session->settings->dialect,
         packet->qos, packet->retain, packet->payload.length};
+    if (session->unrecorded) {
+        context.verdict = (struct policy_verdict){.reason = REASON_audit_unavailable};
+        filter_delivery(session, &context, output);
+        return SESSION_CONSUMED;
+    }
     if (frame->bytes.length > session->client_packet_limit) {
         /* [MQTT-3.1.2-25]: thrown away, as if it had been delivered */
         context.verdict = (struct policy_verdict){.reason = REASON_packet_too_large};
@@ -267,6 +292,7 @@ enum session_verdict session_broker_publish(
     checks = context.verdict.checks;
     if (checks != 0 && !deliver(session, &context, checks, output))
         return SESSION_CONSUMED;
+    session_count_passed(session, SESSION_OPERATION_RECEIVE, &context.verdict);
     if (packet->qos > 0)
         session_flow_forwarded(
             &session->from_broker, packet->qos, packet->packet_id, session->version, output->to_broker);

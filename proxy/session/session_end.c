@@ -139,6 +139,7 @@ static void audit_violation(struct session *session, enum reason reason, const c
 {
     struct audit_event event;
 
+    session_count_violation(session, reason);
     session_event_begin(session, &event, AUDIT_protocol_error, reason, AUDIT_CLOSED);
     event.outbound = outbound;
     event.statement = view_of_string(statement);
@@ -208,12 +209,12 @@ void session_ended(struct session *session, enum reason reason, const struct ses
 {
     struct audit_event event;
 
-    session_rates_flush(session);
     if (session->accepted)
         session_event_begin(session, &event, AUDIT_disconnect, reason, AUDIT_INFORMED);
-    else if (!session->refused && (session->version != 0 || reason == REASON_connect_timeout))
+    else if (!session->refused && (session->version != 0 || reason == REASON_connect_timeout)) {
+        session_count_refused(session, reason);
         session_event_begin(session, &event, AUDIT_connect_refused, reason, AUDIT_CLOSED);
-    else
+    } else
         return; /* nobody ever said who it was: a port check, a scan; the log has it */
     event.detail = view_of_string(session->end_detail);
     if (session->end_rule != NULL) {

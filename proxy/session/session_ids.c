@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Which packet ids of a sender are in flight, and how far. Most sessions have few at a time: those stand in a
- * list. Many take four bits for each id that there is, so that no number of them makes a look slower. Called
+ * list. Many stand in tables of 1,024 ids each, four bits an id, of which there are those that are in use: so
+ * no number of them makes a look slower, and ids that are given out in order take one or two tables. Called
  * by session_acks.c. */
 #include <assert.h>
 #include <stdlib.h>
@@ -8,16 +9,31 @@
 #include "base/memory.h"
 #include "proxy/session/session_internal.h"
 
-#define MANY_BYTES (65536 / 2)
+#define TABLE_IDS 1024
+#define TABLES (65536 / TABLE_IDS)
 
-static uint8_t *many_byte(const struct session_ids *ids, uint16_t packet_id)
+struct session_id_table {
+    uint32_t count; /* of ids that are not free */
+    uint8_t states[TABLE_IDS / 2];
+};
+
+static struct session_id_table **table_of(const struct session_ids *ids, uint16_t packet_id)
 {
-    return &ids->many[packet_id >> 1];
+    return &ids->many[packet_id / TABLE_IDS];
 }
 
-static unsigned many_shift(uint16_t packet_id)
+static unsigned shift_of(uint16_t packet_id)
 {
     return (packet_id & 1) * 4;
+}
+
+static enum session_id_state many_get(const struct session_ids *ids, uint16_t packet_id)
+{
+    const struct session_id_table *table = *table_of(ids, packet_id);
+
+    return table == NULL ? SESSION_ID_FREE
+                         : (enum session_id_state)(
+                               table->states[packet_id % TABLE_IDS / 2] >> shift_of(packet_id) & 15);
 }
 
 static struct session_id *few_find(const struct session_ids *ids, uint16_t packet_id)
@@ -31,7 +47,7 @@ static struct session_id *few_find(const struct session_ids *ids, uint16_t packe
 enum session_id_state session_ids_get(const struct session_ids *ids, uint16_t packet_id)
 {
     if (ids->many != NULL)
-        return (enum session_id_state)(*many_byte(ids, packet_id) >> many_shift(packet_id) & 15);
+        return many_get(ids, packet_id);
 
     const struct session_id *found = few_find(ids, packet_id);
     return found == NULL ? SESSION_ID_FREE : (enum session_id_state)found->state;
@@ -39,15 +55,25 @@ enum session_id_state session_ids_get(const struct session_ids *ids, uint16_t pa
 
 static void many_set(struct session_ids *ids, uint16_t packet_id, enum session_id_state state)
 {
-    uint8_t *byte = many_byte(ids, packet_id);
-    unsigned shift = many_shift(packet_id);
+    struct session_id_table **table = table_of(ids, packet_id);
+    unsigned shift = shift_of(packet_id);
+    uint8_t *byte;
 
+    if (*table == NULL)
+        *table = memory_calloc(1, sizeof(**table));
+    byte = &(*table)->states[packet_id % TABLE_IDS / 2];
+    (*table)->count -= (*byte >> shift & 15) != SESSION_ID_FREE;
+    (*table)->count += state != SESSION_ID_FREE;
     *byte = (uint8_t)((*byte & ~(15u << shift)) | (unsigned)state << shift);
+    if ((*table)->count == 0) {
+        free(*table);
+        *table = NULL;
+    }
 }
 
 static void move_to_many(struct session_ids *ids)
 {
-    ids->many = memory_calloc(MANY_BYTES, 1);
+    ids->many = memory_calloc(TABLES, sizeof(struct session_id_table *));
     for (uint32_t i = 0; i < ids->count; i++)
         many_set(ids, ids->few[i].packet_id, (enum session_id_state)ids->few[i].state);
     free(ids->few);
@@ -111,8 +137,38 @@ void session_ids_set(struct session_ids *ids, uint16_t packet_id, enum session_i
         few_find(ids, packet_id)->state = (uint8_t)state;
 }
 
+bool session_ids_change(
+    struct session_ids *ids, uint16_t packet_id, enum session_id_state from, enum session_id_state to)
+{
+    struct session_id_table *table = ids->many == NULL ? NULL : *table_of(ids, packet_id);
+    unsigned shift = shift_of(packet_id);
+    uint8_t *byte;
+
+    /* there is no such table, or it is the last of its ids */
+    if (table == NULL || (to == SESSION_ID_FREE && table->count == 1)) {
+        if (session_ids_get(ids, packet_id) != from)
+            return false;
+        session_ids_set(ids, packet_id, to);
+        return true;
+    }
+    byte = &table->states[packet_id % TABLE_IDS / 2];
+    if ((*byte >> shift & 15) != (unsigned)from)
+        return false;
+    *byte ^= (uint8_t)((unsigned)(from ^ to) << shift);
+    if (from == SESSION_ID_FREE) {
+        table->count++;
+        ids->count++;
+    } else if (to == SESSION_ID_FREE) {
+        table->count--;
+        ids->count--;
+    }
+    return true;
+}
+
 void session_ids_free(struct session_ids *ids)
 {
+    for (unsigned i = 0; ids->many != NULL && i < TABLES; i++)
+        free(ids->many[i]);
     free(ids->few);
     free(ids->many);
     *ids = (struct session_ids){0};

@@ -3,6 +3,9 @@
 #ifndef MQWARD_PROXY_SESSION_SESSION_INTERNAL_H
 #define MQWARD_PROXY_SESSION_SESSION_INTERNAL_H
 
+#include "proxy/session/session_repeats.h"
+#include <string.h>
+
 #include "proxy/session/session_scan.h"
 #include "proxy/session/session_signed.h"
 
@@ -27,15 +30,20 @@ struct session_id {
     uint8_t state;
 };
 
-/* Up to so many stand in a list, more in a table of all ids. */
-#define SESSION_IDS_FEW 32
+/* Up to so many stand in a list, more in tables. */
+#define SESSION_IDS_FEW 8
+struct session_id_table;
 struct session_ids {
     struct session_id *few;
-    uint8_t *many; /* four bits for each id; NULL while there are few */
+    struct session_id_table *
+        *many; /* NULL while there are few; of these, NULL while all of theirs are free */
     uint32_t count, capacity;
 };
 enum session_id_state session_ids_get(const struct session_ids *ids, uint16_t packet_id);
 void session_ids_set(struct session_ids *ids, uint16_t packet_id, enum session_id_state state);
+/* One look: from becomes to, another one. False, and nothing changes: the id is in another state. */
+bool session_ids_change(
+    struct session_ids *ids, uint16_t packet_id, enum session_id_state from, enum session_id_state to);
 void session_ids_free(struct session_ids *ids);
 
 /* ---- acknowledgements (session_acks.c) ----
@@ -75,12 +83,18 @@ struct session_flow {
  * ids) is appended to out. */
 void session_flow_forwarded(struct session_flow *flow, uint8_t qos, uint16_t packet_id,
     enum mqtt_version version, struct buffer *out);
+/* The usual case of session_flow_forwarded() at QoS 1, for runs: false, and nothing was done, if it is
+ * another case. */
+bool session_flow_begin(struct session_flow *flow, uint16_t packet_id);
 /* The proxy's refusal of a message with this id waits for its turn: whatever comes under the id is that
  * message. */
 bool session_flow_is_refused(const struct session_flow *flow, uint16_t packet_id);
 /* The receiver answered (PUBACK, PUBREC, PUBCOMP): appends what became due for the sender to out. False: the
  * receiver answered a message that it never got; the answer must not go on. */
 bool session_flow_answered(struct session_flow *flow, const struct mqtt_packet *answer, struct buffer *out);
+/* The usual case of session_flow_answered() with a PUBACK: it is the oldest that is awaited, and nothing
+ * becomes due. False, and nothing was done: it is another case. */
+bool session_flow_end(struct session_flow *flow, uint16_t packet_id);
 /* Refuses a message of QoS 1 or 2: the answer now, or once it is due. After a code below 0x80 the proxy also
  * answers the PUBREL of QoS 2. */
 void session_flow_refuse(struct session_flow *flow, uint8_t qos, uint16_t packet_id, uint8_t code,
@@ -201,23 +215,41 @@ enum session_verdict session_too_many_filters(
     struct session *session, enum mqtt_type type, struct session_output *output);
 
 /* ---- decisions that hold for the same topic again (session_cache.c) ---- */
-#define SESSION_CACHE_ENTRIES 8
 struct session_cache_entry {
-    uint8_t *topic; /* owned copy */
-    uint32_t length;
+    uint8_t *topic; /* owned copy; NULL: the place is free */
+    uint32_t length, hash;
     uint8_t max_qos;
     bool retain;
+    uint16_t follower; /* the entry that was found after this one the last time */
     uint64_t max_size;
     uint64_t checks; /* that such a message is to pass */
     const struct policy_rule_info *rule;
 };
 struct session_cache {
-    struct session_cache_entry entries[SESSION_CACHE_ENTRIES];
-    uint8_t last, next;
+    uint16_t capacity; /* a power of two */
+    uint16_t last;     /* the entry that was found last */
+    uint16_t turn;     /* whose place is taken next */
+    struct session_cache_entry entries[];
 };
-/* What allowed the same before, within the bounds that the policy gave; NULL: ask it. */
-const struct session_cache_entry *session_cache_find(
+static inline bool session_cache_holds(
+    const struct session_cache_entry *entry, const struct policy_request *request)
+{
+    return entry->length == request->topic.length && request->qos <= entry->max_qos &&
+           (!request->retain || entry->retain) && request->size <= entry->max_size && entry->topic != NULL &&
+           memcmp(entry->topic, request->topic.data, entry->length) == 0;
+}
+/* The second look, at others than the last. */
+const struct session_cache_entry *session_cache_search(
     struct session_cache *cache, const struct policy_request *request);
+/* What allowed the same before, within the bounds that the policy gave; NULL: ask it. On the hot path. */
+static inline const struct session_cache_entry *session_cache_find(
+    struct session_cache *cache, const struct policy_request *request)
+{
+    if (cache == NULL)
+        return NULL;
+    return session_cache_holds(&cache->entries[cache->last], request) ? &cache->entries[cache->last]
+                                                                      : session_cache_search(cache, request);
+}
 void session_cache_add(
     struct session_cache **cache, const struct policy_request *request, const struct policy_verdict *verdict);
 void session_cache_free(struct session_cache *cache);
@@ -242,12 +274,20 @@ struct session_will {
     uint8_t qos;
     bool retain;
     uint64_t size;
-    struct view topic;          /* owned copies */
-    struct view response_topic; /* data == NULL: none */
-    struct view kid, sub;       /* of the signature that stood at CONNECT; data == NULL: none did */
-    struct session_mark *mark;  /* owned; until the broker has answered */
+    struct view topic;             /* owned copies */
+    struct view response_topic;    /* data == NULL: none */
+    struct view kid, sub;          /* of the signature that stood at CONNECT; data == NULL: none did */
+    struct session_mark *mark;     /* owned; until the broker has answered */
+    struct policy_verdict verdict; /* that let it pass, until CONNECT has gone on */
 };
 void session_will_free(struct session_will *will); /* NULL is fine */
+
+/* What of a packet's events depends on the client and the policy alone (session_room.c). */
+struct session_foreseeable {
+    size_t identity;       /* bytes of who and where, encoded; 0: to be worked out anew */
+    size_t excerpt;        /* of a payload */
+    size_t reports, scans; /* checks that tell and let pass, but for those of YARA; those */
+};
 
 struct session {
     uint32_t magic;
@@ -259,6 +299,8 @@ struct session {
     struct session_hooks hooks;
 
     struct policy_subject *subject;
+    struct policy_subject
+        *shadow; /* of the shadow policy; NULL: there is none, or it would not let the client in */
     /* Of a client that the policy in force does not know any more, or as somebody else: who it was, and what
      * is to be said of its end. */
     struct view former_user; /* owned */
@@ -296,11 +338,14 @@ struct session {
     uint64_t packet_limit;        /* of the policy at CONNECT, as the client was told */
     uint32_t broker_packet_max;   /* of the settings at CONNECT, as the broker was told */
     uint64_t sample;              /* state of the sampling of allowed events */
+    bool sample_is_due;           /* the next allowed act is one of them */
 
     struct session_flow from_client, from_broker;
     struct session_aliases aliases;
     struct session_subscriptions subscriptions;
     struct session_cache *publish_cache, *receive_cache;
+    struct session_denials *publish_denials, *receive_denials; /* NULL: none */
+    struct session_repeats *repeats;                           /* NULL: none */
     struct session_marks marks;
     struct session_waiting waiting;    /* packets of the client */
     struct session_waiting deliveries; /* and of the broker, which wait for a scan */
@@ -313,9 +358,10 @@ struct session {
     uint64_t scanned_checks, scanned_of; /* as struct session_hold */
     char *groups;         /* of the subject, joined, for rules that ask; NULL: nothing has asked yet */
     uint8_t refusal_code; /* of MQTT 5.0, in place of the reason's own; 0: none */
-    struct session_rate_told *rates_told; /* by check; NULL: nothing was refused */
-    uint64_t rates_untold;                /* checks with refused messages that the audit has not heard of */
     bool holds_rates;
+    struct session_foreseeable foreseeable;
+    bool unrecorded;       /* the audit has no room for the packet that is being handled */
+    bool unrecordable;     /* and never will have: one event says so of all of it */
     struct buffer scratch; /* property blocks under construction; empty between packets */
 };
 
@@ -353,8 +399,76 @@ void session_event_will(
 /* length always; hash and excerpt as the policy says. */
 void session_event_payload(const struct session *session, struct audit_event *event, struct view payload);
 void session_event_emit(const struct session *session, const struct audit_event *event);
+/* False: the policy wants to hear nothing of such events, and session_event_emit() leaves them out. */
+bool session_audit_tells(const struct session *session, enum audit_action action);
 /* True for the share of allowed acts that the policy wants to see. */
 bool session_sample(struct session *session);
+/* Of an act that can be left to others: false, and it is not of that share; or true, and so will this say,
+ * and session_sample(), until session_sample() has said it once. */
+bool session_sample_is_due(struct session *session);
+
+/* ---- room for it (session_room.c) ---- */
+/* The client, the broker or the policy is another one. */
+void session_room_forget(struct session *session);
+
+/* ---- counting (session_counters.c) ---- */
+static inline uint16_t session_rule_slot(const struct session *session, const struct policy_rule_info *rule)
+{
+    const uint16_t *slots = session->settings->slots.rules;
+
+    return rule == NULL ? SESSION_SLOT_NONE : slots == NULL ? SESSION_SLOT_OTHER : slots[rule->index];
+}
+/* The one decision on an act: it goes on, by its rule or because of monitor mode. On the hot path. */
+static inline void session_count_passed(
+    const struct session *session, enum session_operation operation, const struct policy_verdict *verdict)
+{
+    struct session_counters *counters = session->hooks.counters;
+
+    if (counters == NULL)
+        return;
+    if (verdict->would_be_denied) {
+        counter_add(&counters->decisions[operation][SESSION_MONITORED], 1);
+        return;
+    }
+    counter_add(&counters->decisions[operation][SESSION_ALLOWED], 1);
+    counter_add(&counters->rules[session_rule_slot(session, verdict->rule)][SESSION_ALLOWED], 1);
+}
+/* Or it does not. */
+void session_count_denied(
+    const struct session *session, enum session_operation operation, const struct policy_verdict *verdict);
+/* So many times the same. */
+void session_count_denials(const struct session *session, enum session_operation operation,
+    const struct policy_verdict *verdict, uint64_t count);
+/* A rule or a check would have denied it: each one that says so. */
+void session_count_monitored(const struct session *session, const struct policy_verdict *verdict);
+/* A CONNECT is refused. */
+void session_count_refused(const struct session *session, enum reason reason);
+/* The shadow policy decides otherwise; denies: it would have denied. */
+void session_count_shadow(const struct session *session, bool denies);
+/* A peer broke the protocol. */
+void session_count_violation(const struct session *session, enum reason reason);
+/* What checks said of a message's signature: reason, and what is noted in signature. */
+void session_count_signature(
+    const struct session *session, enum reason reason, const struct session_signature *signature);
+/* Around the work of one verification: what begin returns goes to end. */
+uint64_t session_signature_begin(const struct session *session);
+void session_signature_end(const struct session *session, uint64_t begun_ns);
+void session_count_scan(const struct session *session, size_t check, enum session_scan_place place,
+    const struct scan_result *result);
+
+/* ---- the shadow policy (session_shadow.c) ---- */
+/* The client is in, or was identified anew: who it is to the shadow policy. */
+void session_shadow_begin(struct session *session);
+void session_shadow_end(struct session *session);
+/* The policy in force did not identify the client. */
+void session_shadow_refused(
+    const struct session *session, const struct policy_credentials *credentials, enum reason reason);
+/* Compares a verdict, monitor mode's as if it were enforced, and tells the audit where the shadow's is
+ * another. Its envelope becomes what both have. response_topic: empty if there is none. */
+void session_shadow_act(const struct session *session, const struct policy_request *request,
+    struct view response_topic, struct policy_verdict *verdict);
+void session_shadow_subscribe(const struct session *session, const struct policy_subscribe_request *request,
+    const struct policy_subscribe_verdict *verdict);
 
 /* ---- denials and bans (session_ban.c) ---- */
 /* An act of the client was refused by the policy: a publish, a filter, a will, a response topic, a rate; not
@@ -375,15 +489,6 @@ bool session_rates_arrive(struct session *session, struct session_output *output
 bool session_rates_enter(struct session *session, struct session_output *output);
 /* Another subject, or another policy: see hooks.hold_rates. */
 void session_rates_hold(struct session *session, const struct policy_subject *subject);
-/* A message was refused by a check (a bit). True: it gets an event of its own, which also reports how many
- * before it got none; at most one a second. */
-bool session_rates_tell(struct session *session, uint64_t check, enum audit_disposition disposition,
-    uint64_t now_ns, uint64_t *suppressed);
-/* A message passed the checks: reports what is left of those that did not, if it is time. */
-void session_rates_passed(struct session *session, uint64_t checks, uint64_t now_ns);
-/* Reports all that is left, before the policy or the session goes. */
-void session_rates_flush(struct session *session);
-void session_rates_free(struct session *session);
 
 /* ---- a PUBLISH on its way (session_publish.c, session_delivery.c) ---- */
 struct session_publish {
@@ -394,19 +499,17 @@ struct session_publish {
     bool rewritten; /* the bytes that go on are not the ones that came: the alias ends here, or the signature
                      */
     uint64_t limited_by;                      /* bit of the check whose rate refuses it; 0: none does */
-    uint64_t limited_ns;                      /* when */
-    uint64_t suppressed;                      /* messages like it that the audit did not hear of */
     const struct session_scan_found *scanned; /* what the event is about; NULL: no scan */
     bool is_signed;                           /* checks ask for a signature: the next two are filled in */
     struct session_signature signature;
     struct session_carrier carrier;
 };
 /* reason_code: on the wire; below 0: none. */
-void session_audit_publish(const struct session *session, const struct session_publish *context,
+void session_audit_publish(struct session *session, const struct session_publish *context,
     enum audit_action action, enum audit_disposition disposition, int reason_code);
 /* What checks in monitor mode would have refused for its signature. */
 void session_audit_signatures(
-    const struct session *session, struct session_publish *context, enum audit_action action);
+    struct session *session, struct session_publish *context, enum audit_action action);
 
 /* ---- the will (session_will.c) ---- */
 /* Judges the will of a CONNECT but for its signature and its payload, and keeps what another policy will

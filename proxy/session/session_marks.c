@@ -108,8 +108,8 @@ static void grow(struct session_marks *marks)
     struct session_marks larger = {
         .capacity = marks->capacity == 0 ? BUCKETS_FIRST : marks->capacity * 2, .count = marks->count};
 
-    larger.buckets = memory_calloc(larger.capacity, sizeof(struct session_marked *));
-    larger.by_tag = memory_calloc(larger.capacity, sizeof(struct session_marked *));
+    larger.buckets = memory_calloc((size_t)larger.capacity * 2, sizeof(struct session_marked *));
+    larger.by_tag = larger.buckets + larger.capacity;
     for (uint32_t i = 0; i < marks->capacity; i++)
         while (marks->buckets[i] != NULL) {
             struct session_marked *item = marks->buckets[i];
@@ -118,7 +118,6 @@ static void grow(struct session_marks *marks)
             link_item(&larger, item);
         }
     free(marks->buckets);
-    free(marks->by_tag);
     *marks = larger;
 }
 
@@ -133,7 +132,7 @@ void session_marks_put(struct session_marks *marks, uint16_t packet_id, uint8_t 
     at = place_of(marks, packet_id);
     item = *at;
     if (item == NULL) {
-        item = memory_calloc(1, sizeof(*item));
+        item = memory_realloc(NULL, 1, sizeof(*item)); /* all of it that counts is written below */
         item->packet_id = packet_id;
         marks->count++;
     } else { /* sent again, or the client uses the id for another message: then the first stays pending */
@@ -184,6 +183,5 @@ void session_marks_free(struct session_marks *marks)
             free(item);
         }
     free(marks->buckets);
-    free(marks->by_tag);
     *marks = (struct session_marks){0};
 }

@@ -61,32 +61,30 @@ static uint8_t answer_code(uint8_t code)
     return code == 0x95 || code == 0x96 ? 0x97 : code;
 }
 
-/* Of what a rate refuses not every message gets an event. */
 static void audit_refused(struct session *session, struct session_publish *context,
     enum audit_disposition disposition, int reason_code)
 {
     bool by_signature = context->is_signed && context->signature.refusing != NULL;
 
-    if (context->limited_by == 0)
-        session_audit_publish(session, context,
-            context->scanned != NULL ? session_scan_action(context->scanned)
-            : by_signature           ? AUDIT_signature_rejected
-                                     : AUDIT_publish_denied,
-            disposition, reason_code);
-    else if (session_rates_tell(
-                 session, context->limited_by, disposition, context->limited_ns, &context->suppressed))
-        session_audit_publish(session, context, AUDIT_rate_limited, disposition, reason_code);
+    session_audit_publish(session, context,
+        context->limited_by != 0   ? AUDIT_rate_limited
+        : context->scanned != NULL ? session_scan_action(context->scanned, disposition)
+        : by_signature             ? AUDIT_signature_rejected
+                                   : AUDIT_publish_denied,
+        disposition, reason_code);
 }
 
 static void refuse_publish(
     struct session *session, struct session_publish *context, struct session_output *output)
 {
     const struct mqtt_publish *packet = &context->packet;
-    enum policy_deny_publish answer =
-        context->scanned != NULL ? context->scanned->answer : session->policy->deny_publish;
+    enum policy_deny_publish answer = context->scanned != NULL ? context->scanned->answer
+                                      : session->unrecorded ? POLICY_PUBLISH_REJECT /* the connection stays */
+                                                            : session->policy->deny_publish;
     uint8_t ending = session_refusal_code_of(session, context->verdict.reason), code = answer_code(ending);
     bool reject = answer == POLICY_PUBLISH_REJECT && session->version == MQTT_V5;
 
+    session_count_denied(session, SESSION_OPERATION_PUBLISH, &context->verdict);
     if (answer == POLICY_PUBLISH_DISCONNECT) {
         audit_refused(session, context, AUDIT_CLOSED, session->version == MQTT_V5 ? ending : -1);
         session_close(session, context->verdict.reason, output);
@@ -187,28 +185,48 @@ static enum session_verdict forward(
     return context->rewritten ? SESSION_CONSUMED : SESSION_FORWARD;
 }
 
-/* The policy's verdict, and what the audit is to know of it. False: refused (and answered). */
-static bool judge_publish(
-    struct session *session, struct session_publish *context, struct session_output *output)
+/* The policies' verdict on a message that nothing is known of, and on the topic for its answer. */
+static void decide_publish(struct session *session, struct session_publish *context)
 {
     struct policy_verdict *verdict = &context->verdict;
     struct mqtt_property_value value;
+    uint64_t checks;
+    bool by_topic;
 
     session_judge(session, &context->request, verdict);
-    uint64_t checks = verdict->checks;
+    checks = verdict->checks;
+    by_topic = !verdict->allowed;
     if (verdict->allowed && mqtt_properties_find(&context->packet.properties, MQTT_RESPONSE_TOPIC, &value)) {
         context->response_topic = value.string;
         session_may_receive_response(session, value.string, verdict);
         verdict->checks = checks;
     }
+    session_shadow_act(session, &context->request, context->response_topic, verdict);
+    if (by_topic)
+        session_denials_add(session, &session->publish_denials, &context->request, verdict);
+}
+
+/* The policy's verdict, and what the audit is to know of it. False: refused (and answered). */
+static bool judge_publish(
+    struct session *session, struct session_publish *context, struct session_output *output)
+{
+    struct policy_verdict *verdict = &context->verdict;
+    const struct policy_verdict *known = session_denials_find(session->publish_denials, &context->request);
+
+    if (known != NULL)
+        *verdict = *known;
+    else
+        decide_publish(session, context);
     if (!verdict->allowed) {
         refuse_publish(session, context, output);
         session_denied(session, verdict, output);
         return false;
     }
     if (verdict->would_be_denied) {
-        if (session->scanned == NULL) /* or it was told before it waited */
+        if (session->scanned == NULL) { /* or it was told before it waited */
+            session_count_monitored(session, verdict);
             session_audit_publish(session, context, AUDIT_publish_denied, AUDIT_MONITORED, -1);
+        }
     } else if (!mqtt_properties_has(&context->packet.properties, MQTT_RESPONSE_TOPIC))
         session_cache_add(&session->publish_cache, &context->request, verdict);
     return true;
@@ -227,10 +245,11 @@ static void audit_monitored_rates(
         context->verdict = (struct policy_verdict){
             .reason = REASON_rate_exceeded, .rule = &policy_check(session->settings->policy, check)->info};
         context->limited_by = rest & -rest;
+        session_count_monitored(session, &context->verdict);
         audit_refused(session, context, AUDIT_MONITORED, -1);
     }
     context->verdict = allowed;
-    context->limited_by = context->suppressed = 0;
+    context->limited_by = 0;
 }
 
 /* What the rates said where that is not just yes. */
@@ -239,9 +258,7 @@ static bool judge_rates(struct session *session, struct session_publish *context
 {
     const struct policy_check_info *check;
 
-    context->limited_ns = rates->now_ns;
     if (rates->refused == 0) {
-        session_rates_passed(session, context->verdict.checks & ~rates->monitored, rates->now_ns);
         audit_monitored_rates(session, context, rates);
         return true;
     }
@@ -261,7 +278,7 @@ static bool pass_rates(
     const struct session_rates rates = session->hooks.count(
         session->hooks.context, SESSION_MESSAGE, context->verdict.checks, context->packet.payload.length);
 
-    if ((rates.refused | rates.monitored | session->rates_untold) == 0)
+    if ((rates.refused | rates.monitored) == 0)
         return true;
     return judge_rates(session, context, &rates, output);
 }
@@ -299,6 +316,7 @@ static bool pass_signature(
     context->is_signed = true;
     if (reason == REASON_none)
         reason = session_signature_seen(session, signature, packet->qos, packet->dup, packet->packet_id);
+    session_count_signature(session, reason, signature);
     if (signature->monitored != 0 && session->scanned == NULL)
         session_audit_signatures(session, context, AUDIT_signature_rejected);
     if (reason != REASON_none) {
@@ -379,7 +397,7 @@ static void begin(const struct session *session, struct session_publish *context
 {
     const struct mqtt_publish *packet = &context->packet;
 
-    context->limited_by = context->suppressed = 0;
+    context->limited_by = 0;
     context->response_topic = (struct view){NULL, 0};
     context->scanned = NULL;
     context->is_signed = false;
@@ -418,11 +436,18 @@ enum session_verdict session_client_publish(
     if (!within_limits(session, packet, output))
         return SESSION_CONSUMED;
     begin(session, &context);
+    if (session->unrecorded) {
+        context.verdict = (struct policy_verdict){.reason = REASON_audit_unavailable};
+        refuse_publish(session, &context, output);
+        return SESSION_CONSUMED;
+    }
     if (!is_known(session, &context) && !judge_publish(session, &context, output))
         return SESSION_CONSUMED;
     if (context.verdict.checks != 0 && !pass_checks(session, &context, output))
         return SESSION_CONSUMED;
     verdict = forward(session, &context, output);
+    if (context.verdict.allowed)
+        session_count_passed(session, SESSION_OPERATION_PUBLISH, &context.verdict);
     if (context.verdict.allowed && !context.verdict.would_be_denied && session_sample(session))
         session_audit_publish(session, &context, AUDIT_publish_allowed,
             context.rewritten ? AUDIT_REWRITTEN : AUDIT_FORWARDED, -1);

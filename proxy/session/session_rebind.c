@@ -31,6 +31,7 @@ static void remember_user(struct session *session, const struct policy_identific
 
 static void replace_subject(struct session *session, struct policy_subject *subject)
 {
+    session_room_forget(session);
     policy_subject_free(session->subject);
     session->subject = subject;
 }
@@ -114,6 +115,9 @@ static void forget_decisions(struct session *session)
     session_cache_free(session->publish_cache);
     session_cache_free(session->receive_cache);
     session->publish_cache = session->receive_cache = NULL;
+    session_denials_free(session->publish_denials);
+    session_denials_free(session->receive_denials);
+    session->publish_denials = session->receive_denials = NULL;
     session_scan_forget(session);
 }
 
@@ -124,9 +128,9 @@ void session_rebind(
 
     assert(session->magic == SESSION_MAGIC);
     assert(session->state == SESSION_NEW || session->state == SESSION_OPEN);
-    session_rates_flush(session); /* what it says of checks is about the policy that goes */
     session->settings = settings;
     session->policy = policy_settings(settings->policy);
+    session_room_forget(session);
     if (session->state == SESSION_NEW) { /* nobody was judged, nothing was announced */
         session_take_limits(session);
         return;
@@ -135,6 +139,7 @@ void session_rebind(
         session->previous_policy = memory_copy_string(view_of_string(before->version));
     forget_decisions(session);
     if (identify_again(session, output)) {
+        session_shadow_begin(session);
         session_rates_hold(session, session->subject);
         if (claim_again(session, before, output) && session_will_again(session, output))
             session_withdraw(session, output);

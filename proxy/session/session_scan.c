@@ -117,6 +117,8 @@ void session_scan_begin(struct session_scan_run *run, struct session *session,
     run->part_count = 0;
     run->part_capacity = SESSION_SCAN_PARTS;
     run->more_parts = false;
+    run->clean = 0;
+    run->together = false;
     run->here.quarantine = NULL;
     run->here.has_quarantine_sha256 = false;
     run->context = (struct scan_context){.topic = message->topic,
@@ -179,6 +181,40 @@ static bool scan_here(struct session_scan_run *run, size_t check)
            (terms->on_match != YARA_MATCH_QUARANTINE || run->here.result.count == 0);
 }
 
+/* Do both ask the same of other rules? */
+static bool asks_alike(const struct yara_terms *a, const struct yara_terms *b)
+{
+    return a->views == b->views && a->max_scan == b->max_scan && a->timeout_ms == b->timeout_ms;
+}
+
+/* One scan with the rules of all checks that ask alike. The checks that it has found nothing for: mostly all
+ * of them; with any finding, and where it could not look at everything, none: then each asks for itself. */
+static uint64_t scan_together(struct session_scan_run *run)
+{
+    const struct session *session = run->session;
+    const struct policy *policy = session->settings->policy;
+    const struct scan_result *result = &run->here.result;
+    size_t first = (size_t)__builtin_ctzll(run->checks);
+    uint64_t together = 0;
+
+    if ((run->checks & (run->checks - 1)) == 0)
+        return 0;
+    struct scan_request request = request_of(run, first);
+    for (uint64_t rest = run->checks; rest != 0; rest &= rest - 1) {
+        size_t check = (size_t)__builtin_ctzll(rest);
+        if (!asks_alike(policy_check(policy, check)->yara, policy_check(policy, first)->yara))
+            continue;
+        request.sets |= session->settings->scan_sets[check];
+        together |= UINT64_C(1) << check;
+    }
+    scan_request_for_loop(&request);
+    if ((together & (together - 1)) == 0 ||
+        !session->hooks.scan(session->hooks.context, &request, &run->here.result) || result->count > 0 ||
+        !result->complete || result->error != NULL)
+        return 0;
+    return together;
+}
+
 static void scan_later(struct session_scan_run *run, uint64_t checks)
 {
     struct session *session = run->session;
@@ -238,25 +274,52 @@ static bool judge(const struct policy_check_info *info, const struct session_sca
     return true;
 }
 
+/* The check's answer: of the pool, or of a scan here. NULL: it is to be asked later. */
+static const struct session_scanned *ask(struct session_scan_run *run, size_t check)
+{
+    static const struct session_scanned nothing = {.result = {.complete = true}};
+
+    if (run->results != NULL)
+        return &run->results[run->asked];
+    if (!may_scan_here(run))
+        return NULL;
+    if (!run->together)
+        run->clean = scan_together(run);
+    run->together = true;
+    if ((run->clean >> check & 1) != 0)
+        return &nothing;
+    return scan_here(run, check) ? &run->here : NULL;
+}
+
 enum session_scan_step session_scan_next(struct session_scan_run *run, struct session_scan_found *found)
 {
     const struct policy *policy = run->session->settings->policy;
-    bool here = run->results == NULL && may_scan_here(run);
 
     while (run->checks != 0) {
         size_t check = (size_t)__builtin_ctzll(run->checks);
-        const struct session_scanned *scanned = run->results == NULL ? &run->here : &run->results[run->asked];
+        const struct session_scanned *scanned = ask(run, check);
 
-        if (run->results == NULL && !(here && scan_here(run, check))) {
+        if (scanned == NULL) {
             scan_later(run, run->checks);
             return SESSION_SCAN_LATER;
         }
         run->checks &= run->checks - 1;
         run->asked++;
+        session_count_scan(run->session, check,
+            run->results == NULL ? SESSION_SCAN_INLINE : SESSION_SCAN_POOL, &scanned->result);
         if (judge(policy_check(policy, check), scanned, found))
             return SESSION_SCAN_FOUND;
     }
     return SESSION_SCAN_PASSED;
+}
+
+static void tell_of_passing(
+    struct session *session, struct session_publish *context, enum audit_disposition disposition)
+{
+    if (disposition == AUDIT_MONITORED)
+        session_count_monitored(session, &context->verdict);
+    session_audit_publish(
+        session, context, session_scan_action(context->scanned, disposition), disposition, -1);
 }
 
 bool session_scan_pass(struct session *session, struct session_publish *context, uint64_t checks,
@@ -277,8 +340,7 @@ bool session_scan_pass(struct session *session, struct session_publish *context,
         if (refused)
             refuse(session, context, output);
         else
-            session_audit_publish(session, context, session_scan_action(&found),
-                found.monitored ? AUDIT_MONITORED : AUDIT_INFORMED, -1);
+            tell_of_passing(session, context, found.monitored ? AUDIT_MONITORED : AUDIT_INFORMED);
     }
     session_scan_end(&run);
     context->scanned = NULL;
@@ -371,9 +433,13 @@ static void add_findings(
         add_rule(event, result->findings[i].rule);
 }
 
-enum audit_action session_scan_action(const struct session_scan_found *found)
+enum audit_action session_scan_action(
+    const struct session_scan_found *found, enum audit_disposition disposition)
 {
-    return found->reason == REASON_payload_matched ? AUDIT_payload_matched : AUDIT_scan_failed;
+    if (found->reason != REASON_payload_matched)
+        return AUDIT_scan_failed;
+    return disposition == AUDIT_INFORMED || disposition == AUDIT_MONITORED ? AUDIT_payload_matched
+                                                                           : AUDIT_payload_blocked;
 }
 
 void session_event_scan(

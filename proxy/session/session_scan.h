@@ -39,6 +39,8 @@ struct session_scan_run {
     struct scan_part few[SESSION_SCAN_PARTS], *parts; /* few, or owned */
     size_t part_count, part_capacity;
     bool more_parts;
+    bool together;  /* checks that ask alike were asked with one scan */
+    uint64_t clean; /* what that has found nothing for, as bits */
     struct session_scanned here;
 };
 /* checks: those that scan. */
@@ -63,7 +65,9 @@ typedef void session_scan_refuse(
 bool session_scan_pass(struct session *session, struct session_publish *context, uint64_t checks,
     session_scan_refuse *refuse, struct session_output *output);
 
-enum audit_action session_scan_action(const struct session_scan_found *found);
+/* What was found blocks the message, or it goes on and is reported. */
+enum audit_action session_scan_action(
+    const struct session_scan_found *found, enum audit_disposition disposition);
 /* What the audit is to know of it. text: where some of it is built, for as long as the event. */
 struct session_scan_text {
     char view[64], detail[160];

@@ -97,11 +97,13 @@ enum reason session_signature_verify(const struct session *session, enum signatu
     for (uint64_t rest = checks; rest != 0; rest &= rest - 1) {
         size_t index = (size_t)__builtin_ctzll(rest);
         const struct policy_check_info *info = policy_check(session->settings->policy, index);
+        uint64_t begun_ns = session_signature_begin(session);
         enum reason reason = session->settings->keyring == NULL
                                  ? REASON_sig_key_unknown
                                  : signature_verify(session->settings->keyring, info->signature, place,
                                        message, signature->now_ms, &signature->found);
 
+        session_signature_end(session, begun_ns);
         if (reason == REASON_none) {
             if (signature->found.present)
                 stands(signature, info);
@@ -125,16 +127,21 @@ void session_signature_note(const struct session *session, struct session_signat
     signature->found.detail = NULL;
 }
 
-void session_event_signature(struct audit_event *event, const struct session_signature *signature)
+void session_signature_names(const struct session_signature *signature, struct view *kid, struct view *sub)
 {
     const struct mps1_header *header = &signature->found.header;
 
+    if (!mps1_kid_valid(header->kid) || !mps1_sub_valid(header->sub))
+        return;
+    *kid = header->kid;
+    *sub = header->sub;
+}
+
+void session_event_signature(struct audit_event *event, const struct session_signature *signature)
+{
     if (signature->found.detail != NULL)
         event->detail = view_of_string(signature->found.detail);
-    if (!mps1_kid_valid(header->kid) || !mps1_sub_valid(header->sub))
-        return; /* there is none, or it could not be read */
-    event->signature_kid = header->kid;
-    event->signature_sub = header->sub;
+    session_signature_names(signature, &event->signature_kid, &event->signature_sub);
 }
 
 /* ---- the replay store ---- */

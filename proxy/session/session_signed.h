@@ -43,7 +43,10 @@ void session_signature_undo(struct session *session, const struct session_signat
 void session_signature_done(struct session *session, const struct session_signature *signature);
 /* The broker has answered a PUBLISH of the client: PUBACK, PUBREC, PUBCOMP. */
 void session_signature_answered(struct session *session, enum mqtt_type type, const struct mqtt_ack *answer);
-/* kid and signer, for the audit, and what is wrong. */
+/* The key and the signer that the signature names, for the audit; empty if there is none, or it could not be
+ * read. */
+void session_signature_names(const struct session_signature *signature, struct view *kid, struct view *sub);
+/* The same, and what is wrong. */
 void session_event_signature(struct audit_event *event, const struct session_signature *signature);
 
 /* What goes on of a message whose signature stands (forward: strip, pass, resign). */
@@ -82,7 +85,8 @@ bool session_mark_is(const struct session_mark *mark, const struct session_repla
 /* Messages that the broker has not acknowledged, by packet id. */
 struct session_marked;
 struct session_marks {
-    struct session_marked **buckets, **by_tag; /* capacity of each, a power of two */
+    struct session_marked **buckets,
+        **by_tag; /* capacity of each, a power of two; by_tag is behind buckets */
     uint32_t capacity, count;
 };
 /* is_new: the store had not seen it. */

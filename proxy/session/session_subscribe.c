@@ -60,7 +60,12 @@ static void judge_filter(const struct session *session, const struct mqtt_filter
     uint64_t hash = session_filter_hash(filter->filter);
     enum reason limit = REASON_none;
 
+    if (session->unrecorded) {
+        *verdict = (struct policy_subscribe_verdict){.verdict = {.reason = REASON_audit_unavailable}};
+        return;
+    }
     policy_decide_subscribe(session->settings->policy, session->subject, &request, verdict);
+    session_shadow_subscribe(session, &request, verdict);
     if (!verdict->verdict.allowed || (policy->mode == POLICY_MONITOR && verdict->verdict.would_be_denied))
         return;
     if (policy->limit_subscriptions != 0 &&
@@ -96,7 +101,7 @@ static void write_filter(struct buffer *out, struct view filter, uint8_t options
 
 static void judge_all(const struct session *session, struct subscribe_context *context)
 {
-    bool disconnect = session->policy->deny_subscribe == POLICY_SUBSCRIBE_DISCONNECT;
+    bool disconnect = session->policy->deny_subscribe == POLICY_SUBSCRIBE_DISCONNECT && !session->unrecorded;
     struct mqtt_filter filter;
     struct session_filters added = {0};
     size_t index = 0;
@@ -121,13 +126,36 @@ static void refuse_filter(struct session *session, struct subscribe_context *con
 {
     bool close = context->close != REASON_none;
 
+    session_count_denied(session, SESSION_OPERATION_SUBSCRIBE, &verdict->verdict);
     slot->code = session_refusal_code(session, verdict->verdict.reason);
     context->changed = true;
     if (!session_held_has(&session->subscriptions.held, session_filter_hash(filter->filter)))
         session_filters_add(
             &session->subscriptions.refused, session_filter_hash(filter->filter), SESSION_REFUSED_MAX);
+    if (session->unrecordable)
+        return; /* audit_unrecordable() tells of all of them */
     audit_filter(session, verdict, filter, context->packet->packet_id, AUDIT_subscribe_denied,
         close ? AUDIT_CLOSED : AUDIT_REJECTED, close ? -1 : slot->code);
+}
+
+/* So many filters that their events could take more of the ring than can be waited for: one event. */
+static void audit_unrecordable(const struct session *session, const struct mqtt_subscribe *packet)
+{
+    struct audit_event event;
+    struct mqtt_filter filter;
+    size_t offset = 0;
+
+    session_event_begin(session, &event, AUDIT_subscribe_denied, REASON_audit_unavailable, AUDIT_REJECTED);
+    event.packet = VIEW("subscribe");
+    event.packet_id = packet->packet_id;
+    event.detail = VIEW("all filters of the packet: their events could take more than half of a ring");
+    if (mqtt_filter_next(packet, &offset, &filter)) {
+        event.has_topic = true;
+        event.topic = filter.filter;
+    }
+    event.has_reason_code = true;
+    event.reason_code = session_refusal_code(session, REASON_audit_unavailable);
+    session_event_emit(session, &event);
 }
 
 static void grant_filter(struct session *session, struct subscribe_context *context,
@@ -147,10 +175,12 @@ static void grant_filter(struct session *session, struct subscribe_context *cont
     slot->hash = hash;
     slot->generation = session_held_ask(&session->subscriptions.held, hash, filter->filter, options);
     write_filter(&context->filters, filter->filter, options);
-    if (verdict->verdict.would_be_denied)
+    session_count_passed(session, SESSION_OPERATION_SUBSCRIBE, &verdict->verdict);
+    if (verdict->verdict.would_be_denied) {
+        session_count_monitored(session, &verdict->verdict);
         audit_filter(session, verdict, filter, context->packet->packet_id, AUDIT_subscribe_denied,
             AUDIT_MONITORED, -1);
-    else if (session_sample(session))
+    } else if (session_sample(session))
         audit_filter(session, verdict, filter, context->packet->packet_id, AUDIT_subscribe_granted,
             options == filter->options ? AUDIT_FORWARDED : AUDIT_REWRITTEN, -1);
 }
@@ -220,10 +250,13 @@ enum session_verdict session_client_subscribe(
         return session_too_many_filters(session, MQTT_SUBSCRIBE, output);
     context.pending = session_pending_new(&packet, MQTT_SUBACK);
     context.verdicts = memory_calloc(packet.u.subscribe.count, sizeof(*context.verdicts));
+    if (session->unrecordable)
+        audit_unrecordable(session, context.packet);
     judge_all(session, &context);
     act_on_all(session, &context);
     verdict = finish_subscribe(session, &packet, &context, output);
-    count_denials(session, &context, output);
+    if (!session->unrecorded)
+        count_denials(session, &context, output);
     buffer_release(&context.filters);
     free(context.verdicts);
     return verdict;

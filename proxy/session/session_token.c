@@ -79,6 +79,10 @@ enum session_verdict session_token_renew(
     if (given->code != REAUTHENTICATE)
         return session_client_violation(session, REASON_protocol_error, "MQTT-4.12.0-3",
             "AUTH that continues an exchange which has ended", MQTT_AUTH, output);
+    if (session->unrecorded) {
+        session_close(session, REASON_audit_unavailable, output);
+        return SESSION_CONSUMED;
+    }
     mqtt_properties_find(&given->properties, MQTT_AUTHENTICATION_DATA, &data);
     keep(session, data.string);
     session_rebind(session, session->settings, output);

@@ -226,12 +226,24 @@ static bool take_turn(
     return true;
 }
 
+/* False: the audit has no room for it yet. What was scanned has its turn now: its results are not kept. */
+static bool has_room(struct session *session, const struct session_waiting_packet *item)
+{
+    enum session_room room = SESSION_ROOM;
+
+    if (session->hooks.room != NULL)
+        room = session->hooks.room(session->hooks.context, session_audit_need(session, &item->frame));
+    session_set_room(session, room);
+    return room != SESSION_ROOM_LATER || session->scanned != NULL;
+}
+
 void session_waiting_turns(struct session *session, struct session_output *output)
 {
     while (session->state == SESSION_OPEN && session->waiting.first != NULL &&
-           is_due(session, session->waiting.first))
+           is_due(session, session->waiting.first) && has_room(session, session->waiting.first))
         if (!take_turn(session, pop(&session->waiting), output))
             break;
+    session_set_room(session, SESSION_ROOM);
 }
 
 /* False: it has to wait. */
@@ -253,6 +265,17 @@ static bool deliver(
     return true;
 }
 
+static void deliveries(struct session *session, struct session_output *output)
+{
+    struct session_waiting *waiting = &session->deliveries;
+
+    while (session->state == SESSION_OPEN && waiting->first != NULL && waiting->first->scan_ticket == 0 &&
+           has_room(session, waiting->first))
+        if (!deliver(session, pop(waiting), output))
+            break;
+    session_set_room(session, SESSION_ROOM);
+}
+
 static bool is_scanned(const struct session_waiting *waiting, uint64_t ticket)
 {
     return waiting->first != NULL && waiting->first->scan_ticket == ticket;
@@ -271,13 +294,17 @@ void session_waiting_scanned(struct session *session, uint64_t ticket, const str
     session->scanned = results;
     session->scanned_checks = waiting->first->scan_checks;
     session->scanned_of = waiting->first->scan_of;
-    if (waiting == &session->waiting) {
+    if (waiting == &session->waiting)
         session_waiting_turns(session, output);
-        return;
-    }
-    while (session->state == SESSION_OPEN && waiting->first != NULL)
-        if (!deliver(session, pop(waiting), output))
-            break;
+    else
+        deliveries(session, output);
+}
+
+void session_carry_on(struct session *session, struct session_output *output)
+{
+    assert(session->magic == SESSION_MAGIC);
+    session_waiting_turns(session, output);
+    deliveries(session, output);
 }
 
 bool session_waiting_answered(struct session *session, uint64_t ticket, enum replay_answer answer)

@@ -68,6 +68,15 @@ static void audit_will(const struct session *session, const struct mqtt_will *wi
     session_event_emit(session, &event);
 }
 
+/* What the policy, or another one since, does not let pass, or would not. */
+static void count(const struct session *session, const struct policy_verdict *verdict)
+{
+    if (verdict->allowed)
+        session_count_monitored(session, verdict);
+    else
+        session_count_denied(session, SESSION_OPERATION_WILL, verdict);
+}
+
 static void refuse(
     struct session *session, const struct policy_verdict *verdict, struct session_output *output)
 {
@@ -85,8 +94,10 @@ bool session_will_allowed(
     session->will = will_new(will);
     passes = session_judge_will(session, session->will, &verdict, &response_topic);
     *checks = verdict.checks;
+    session->will->verdict = verdict;
     if (passes)
         return true;
+    count(session, &verdict);
     audit_will(
         session, will, &verdict, response_topic, NULL, verdict.allowed ? AUDIT_MONITORED : AUDIT_REJECTED);
     if (!verdict.allowed)
@@ -133,6 +144,7 @@ static void audit_monitored(
             .rule = &policy_check(session->settings->policy, check)->info};
 
         signature->found.detail = signature->would[check].detail;
+        session_count_monitored(session, &verdict);
         audit_will(session, will, &verdict, (struct view){NULL, 0}, signature, AUDIT_MONITORED);
     }
     signature->found.detail = detail;
@@ -145,11 +157,13 @@ bool session_will_signed(struct session *session, const struct mqtt_will *will, 
 
     if (reason == REASON_none) /* a CONNECT is never sent again: each has a signature of its own */
         reason = session_signature_seen(session, signature, 0, false, 0);
+    session_count_signature(session, reason, signature);
     if (session->scanned == NULL) /* or it was told before it waited */
         audit_monitored(session, will, signature);
     if (reason != REASON_none) {
         const struct policy_verdict verdict = {.reason = reason, .rule = &signature->refusing->info};
 
+        count(session, &verdict);
         audit_will(session, will, &verdict, (struct view){NULL, 0}, signature, AUDIT_REJECTED);
         refuse(session, &verdict, output);
         return false;
@@ -174,7 +188,7 @@ static void audit_scan(const struct session *session, const struct mqtt_will *wi
     struct audit_event event;
     struct session_scan_text text;
 
-    session_event_begin(session, &event, session_scan_action(found), found->reason, disposition);
+    session_event_begin(session, &event, session_scan_action(found, disposition), found->reason, disposition);
     event.packet = VIEW("connect");
     session_event_will(&event, session->will, (struct view){NULL, 0});
     session_event_scan(&event, found, &text);
@@ -199,7 +213,12 @@ bool session_will_scanned(struct session *session, const struct mqtt_will *will,
 
     session_scan_begin(&run, session, &message, checks);
     while (!refused && (step = session_scan_next(&run, &found)) == SESSION_SCAN_FOUND) {
+        const struct policy_verdict verdict = {
+            .allowed = !found.refuses, .reason = found.reason, .rule = &found.check->info};
+
         refused = found.refuses;
+        if (refused || found.monitored)
+            count(session, &verdict);
         audit_scan(session, will, &found,
             refused           ? AUDIT_REJECTED
             : found.monitored ? AUDIT_MONITORED
@@ -270,6 +289,7 @@ static void audit_again(const struct session *session, const struct policy_verdi
     struct audit_event event;
     char nearest[SESSION_NEAREST_MAX];
 
+    count(session, verdict);
     session_event_begin(
         session, &event, action, verdict->reason, verdict->allowed ? AUDIT_MONITORED : AUDIT_CLOSED);
     session_event_verdict(&event, verdict, nearest);

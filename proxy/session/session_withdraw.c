@@ -27,6 +27,10 @@ static void audit_withdrawn(const struct session *session, const struct session_
     struct audit_event event;
     char nearest[SESSION_NEAREST_MAX];
 
+    if (verdict->allowed)
+        session_count_monitored(session, verdict);
+    else
+        session_count_denied(session, SESSION_OPERATION_SUBSCRIBE, verdict);
     session_event_begin(session, &event, AUDIT_subscription_withdrawn, verdict->reason,
         verdict->allowed ? AUDIT_MONITORED : AUDIT_DROPPED);
     session_event_verdict(&event, verdict, nearest);

@@ -1,36 +1,42 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""CPU-microseconds that a proxy spends on one message, side by side for several proxies in one interleaved run.
-
-Every measurement: the load generator opens its connections through the proxy, sends for the warm-up, and then the proxy's
-CPU (all threads, user and system) and the sink's count are read at the start and at the end of a window. At the end of each
-the sink must have got exactly what was sent."""
+"""What mqward costs beside other proxies in front of the same sink, in one interleaved run, as tables; README.md beside this says
+what is measured and how to read it."""
 
 import argparse
 import json
 import os
 import resource
-import shutil
-import statistics
+import signal
+import subprocess
 import sys
 import tempfile
 import time
 
 import decisions
+import groups
 import micro
 import peers
+import report
 import signatures
-from processes import LOOPBACK, BenchError, Process, Sink, cpu_nanoseconds, free_port
+from measure import Bench
+from processes import BenchError
 
-# name: options of the load generator
-LOADS = {
-    "batch-64": ["--mode", "batch", "--payload", "64"],
-    "single-64": ["--mode", "single", "--payload", "64"],
-    "cork-64": ["--mode", "cork", "--payload", "64"],
-    "paced-64": ["--mode", "paced", "--payload", "64"],
-    "batch-1k": ["--mode", "batch", "--payload", "1024"],
-    "single-1k": ["--mode", "single", "--payload", "1024"],
-}
+HERE = os.path.dirname(os.path.abspath(__file__))
+README = os.path.join(HERE, "README.md")
+BEGIN = "<!-- measured: begin; written by tests/bench/run.sh --write -->\n"
+END = "<!-- measured: end -->\n"
+FAMILIES = ["mqward", *peers.PROXIES, "mosquitto"]
+# What --quick and --smoke set, unless the command line says otherwise. pilot: messages that tell what one costs a broker; lane:
+# connections to one port, for which the system has some 28,000 of its own; descriptors: what a process may have, None: the limit.
+FULL = {"rounds": 3, "seconds": 1.2, "warmup": 0.5, "idle": 50000, "scale": [1, 10, 100, 1000, 10000], "subscribers": 1000, "crowd": 500,
+        "start_rules": 10000, "start_yara": 5000, "rules": [10, 1000, 10000], "feature_rules": [10, 1000, 10000], "connections": 100,
+        "concurrency": 8, "rate": 20000, "loads": list(groups.LOADS), "feature_loads": groups.FEATURE_LOADS, "pilot": 20000,
+        "lane": 20000, "descriptors": None}
+QUICK = {**FULL, "rounds": 1, "seconds": 0.6, "warmup": 0.3, "idle": 2000, "scale": [1, 100, 1000], "rules": [1000]}
+SMOKE = {**FULL, "rounds": 1, "seconds": 0.1, "warmup": 0.05, "idle": 40, "scale": [1, 5], "subscribers": 5, "crowd": 5,
+         "start_rules": 100, "start_yara": 20, "rules": [10], "feature_rules": [10, 1000], "connections": 5, "concurrency": 2, "rate": 500,
+         "feature_loads": ["batch-64"], "pilot": 500, "lane": 10, "descriptors": 450}
 
 
 def words(known):
@@ -61,175 +67,154 @@ def bounded(kind, least, most):
     return parse
 
 
+def add_sizes(add):
+    add("--rounds", type=bounded(int, 1, 100), help=f"default: {FULL['rounds']}")
+    add("--seconds", type=bounded(float, 0.1, 600), help=f"of a measurement (default: {FULL['seconds']})")
+    add("--warmup", type=bounded(float, 0, 60), help=f"seconds before it (default: {FULL['warmup']})")
+    add("--rules", type=numbers, help="messages: rules in mqward's policy, one mqward for each number (default: 10,1000,10000)")
+    add("--connections", type=bounded(int, 1, 20000), help="of the groups that don't vary them (default: 100)")
+    add("--concurrency", type=bounded(int, 1, 1000), help="handshakes: connections at the same time (default: 8)")
+    add("--rate", type=bounded(int, 1, 1000000), help="messages a second in paced loads (default: 20000)")
+    add("--subscribers", type=bounded(int, 1, 20000), help=f"of the fan-out (default: {FULL['subscribers']})")
+    add("--crowd", type=bounded(int, 1, 5000), help=f"storm: connections at the same time (default: {FULL['crowd']})")
+    add("--idle", type=bounded(int, 1, 100000), help=f"connections (default: {FULL['idle']})")
+    add("--scale", type=numbers, help="numbers of connections of the group scale (default: 1,10,100,1000,10000)")
+    add("--start-rules", type=bounded(int, 1, 100000), help="of the group start (default: 10000)")
+    add("--start-yara", type=bounded(int, 1, 100000), help="YARA rules of the group start (default: 5000)")
+
+
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     add = parser.add_argument
     add("--build", required=True, help="build folder")
     add("--mqward", help="the binary (default: proxy/mqward in the build folder)")
-    add("--proxies", type=words(["mqward", "haproxy", "nginx"]), help="default: mqward,haproxy,nginx, those that are there")
-    add("--loads", type=words(list(LOADS)), default=list(LOADS), help=f"default: {','.join(LOADS)}")
-    add("--rules", type=numbers, default=[1000], help="rules in mqward's policy; several numbers: one mqward each (default: 1000)")
-    add("--rounds", type=bounded(int, 1, 100), default=5, help="default: 5")
-    add("--seconds", type=bounded(float, 0.2, 600), default=2.0, help="of a measurement (default: 2)")
-    add("--warmup", type=bounded(float, 0, 60), default=0.7, help="seconds before it (default: 0.7)")
-    add("--connections", type=bounded(int, 1, 20000), default=100, help="default: 100")
-    add("--rate", type=bounded(int, 1, 1000000), default=20000, help="messages a second in paced loads (default: 20000)")
-    add("--qos", choices=["0", "1"], default="0", help="default: 0")
-    add("--topics", type=bounded(int, 1, 100000), default=1, help="topics of a connection, in turn (default: 1)")
+    add("--groups", type=words(list(groups.GROUPS)), help=f"default: all: {','.join(groups.GROUPS)}; with --loads: messages")
+    add("--proxies", type=words(FAMILIES), help=f"default: all that are installed of {','.join(FAMILIES)}")
+    add("--loads", type=words(list(groups.LOADS)), help=f"of the group messages (default: all: {','.join(groups.LOADS)})")
+    add("--quick", action="store_true", help="everything in a few minutes: small numbers, one round")
+    add("--smoke", action="store_true", help="everything once, as short as it can be: does it work?")
+    add_sizes(add)
+    add("--qos", choices=["0", "1"], default="0", help="of the group messages, where the load does not say (default: 0)")
+    add("--topics", type=bounded(int, 1, 100000), default=1, help="messages: topics of a connection, in turn (default: 1)")
     add("--version", choices=["3.1.1", "5.0"], default="3.1.1", help="of MQTT (default: 3.1.1)")
     add("--client-certificates", action="store_true", help="clients show a certificate, proxies demand it")
-    add("--pin", choices=["one", "split", "none"], default="one",
-        help="one: proxy, generator and sink share a core; split: the proxy has its own (default: one)")
+    add("--pin", choices=["one", "split", "none"],
+        help="one: proxy, generator and sink share a core; split: the proxy has its own (default: as the group has it)")
     add("--json", metavar="FILE", help="write every measurement to FILE")
+    add("--markdown", metavar="FILE", help="write the tables to FILE, too")
+    add("--write", action="store_true", help="put the tables into README.md")
+    add("--render", metavar="FILE", help="measure nothing: the tables of what --json has written")
     add("--micro", action="store_true", help="run the micro-benchmarks instead")
     add("--decisions", action="store_true", help="instead: what decisions cost, by rules and groups")
     add("--signatures", action="store_true", help="instead: what a verified message costs, by OpenSSL's HMAC of it")
-    return parser.parse_args()
+    return complete(parser.parse_args())
 
 
-def cores_of(pin):
-    """The proxy's cores and the others'. The script itself stays off the proxy's core where there are two."""
-    available = sorted(os.sched_getaffinity(0))
-    if pin == "none" or len(available) < 2:
-        return set(available), set(available)
-    os.sched_setaffinity(0, {available[1]})
-    return {available[0]}, {available[1] if pin == "split" else available[0]}
+def complete(options):
+    """Fills in what the command line does not say."""
+    defaults = SMOKE if options.smoke else QUICK if options.quick else FULL
+    options.groups = options.groups or (["messages"] if options.loads else list(groups.GROUPS))
+    if options.write and not options.render and options.groups != list(groups.GROUPS):
+        sys.exit("bench: --write would leave README.md without the other groups")
+    for name, value in defaults.items():
+        if getattr(options, name, None) is None:
+            setattr(options, name, value)
+    options.mqward = options.mqward or f"{options.build}/proxy/mqward"
+    return options
 
 
-def raise_file_limit(needed):
-    """Descriptors: a proxy has two a connection."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft < needed and hard != resource.RLIM_INFINITY and hard < needed:
-        raise BenchError(f"needs {needed} open files, the limit is {hard} (ulimit -n)")
-    if soft < needed:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
-
-
-class Bench:
-    """A run: the processes, and a measurement of one proxy under one load."""
-
-    def __init__(self, options, folder):
-        self.options = options
-        self.folder = folder
-        self.load_binary = f"{options.build}/tests/bench/mqward-bench-load"
-        self.proxy_cores, self.other_cores = cores_of(options.pin)
-        self.sink = None
-        self.proxies = {}  # name: (process, port)
-
-    def start(self, rows):
-        options = self.options
-        raise_file_limit(options.connections * 2 + 400)
-        peers.make_certificates(self.folder)
-        self.sink = Sink(f"{options.build}/tests/bench/mqward-bench-sink", self.other_cores, f"{self.folder}/sink.log")
-        setting = peers.Setting(self.folder, self.sink.port, options.connections, options.client_certificates, options.mqward)
-        for name, configure in rows:
-            port = free_port()
-            log = f"{self.folder}/{name.replace('/', '-')}.log"
-            process = Process(name, configure(setting, port), self.proxy_cores, log)
-            self.proxies[name] = (process, port)
-            process.wait_listening(port, 30)
-
-    def stop(self):
-        for process, _ in self.proxies.values():
-            process.stop()
-        if self.sink is not None and self.sink.stop() != 0:
-            raise BenchError(f"the sink failed\n{self.sink.log_tail()}")
-
-    def load_command(self, load, port):
-        options = self.options
-        command = [self.load_binary, "--target", f"{LOOPBACK}:{port}", "--tls", "--ca", f"{self.folder}/ca.pem", *LOADS[load],
-                   "--connections", str(options.connections), "--rate", str(options.rate), "--qos", options.qos,
-                   "--topics", str(options.topics), "--version", options.version]
-        if options.client_certificates:
-            command += ["--certificate", f"{self.folder}/client.pem", "--key", f"{self.folder}/client.key"]
-        return command
-
-    def sample(self, pid):
-        """(messages that arrived, CPU ns, wall ns), all read when the sink's answer is here."""
-        return self.sink.totals()["publishes"], cpu_nanoseconds(pid), time.monotonic_ns()
-
-    def measure(self, name, load):
-        process, port = self.proxies[name]
-        pid = process.child.pid
-        before = self.sink.totals()
-        generator = Process("load", self.load_command(load, port), self.other_cores, f"{self.folder}/load.log", pipe=True)
-        try:
-            generator.line(20 + self.options.connections / 50)
-            time.sleep(self.options.warmup)
-            start = self.sample(pid)
-            time.sleep(self.options.seconds)
-            end = self.sample(pid)
-            generator.child.terminate()
-            sent = generator.line(30)
-        except (BenchError, OSError) as error:
-            ended = process.child.poll()
-            state = "runs" if ended is None else f"ended with {ended}"
-            raise BenchError(f"{name}, {load}: {error}\n{name} {state}; it said:\n{process.log_tail()}") from error
-        finally:
-            code = generator.stop()
-        after = self.sink.totals_when_idle()
-        messages, cpu, wall = (last - first for first, last in zip(start, end))
-        arrived = after["publishes"] - before["publishes"]
-        if arrived != sent["sent"] or sent["lost"] or sent["unfinished"] or sent["refused"] or code != 0:
-            raise BenchError(f"{name}, {load}: {sent['sent']} messages sent, {arrived} arrived; generator: {sent}, exit code {code}\n"
-                             f"{generator.log_tail()}{process.log_tail()}")
-        if messages == 0:
-            raise BenchError(f"{name}, {load}: no message arrived in {self.options.seconds} s")
-        return {"proxy": name, "load": load, "us": cpu / 1000 / messages, "rate": messages * 1e9 / wall, "busy": cpu / wall,
-                "messages": messages, "skipped": sent["skipped"]}
-
-
-def print_table(results, loads, names):
-    bases = [name for name in ("haproxy", "nginx") if name in names]
-    print(f"\n{'load':<10} {'proxy':<13} {'us/message':>10} {'min':>8} {'max':>8} "
-          + " ".join(f"{'/' + base:>9}" for base in bases) + f" {'messages/s':>12} {'core':>5}")
-    for load in loads:
-        cells = {name: [r for r in results if r["proxy"] == name and r["load"] == load] for name in names}
-        median = {name: statistics.median(r["us"] for r in cells[name]) for name in names}
-        for name in names:
-            costs = [r["us"] for r in cells[name]]
-            ratios = " ".join(f"{median[name] / median[base]:9.2f}" for base in bases)
-            rate = statistics.median(r["rate"] for r in cells[name])
-            busy = statistics.median(r["busy"] for r in cells[name])
-            skipped = sum(r["skipped"] for r in cells[name])
-            print(f"{load:<10} {name:<13} {median[name]:10.3f} {min(costs):8.3f} {max(costs):8.3f} {ratios} {rate:12,.0f} "
-                  f"{busy:4.0%}" + (f"  {skipped} not sent when due" if skipped else ""))
-
-
-def run(options, rows):
-    names = [name for name, _ in rows]
-    results = []
-    folder = tempfile.mkdtemp(prefix="mqward-bench-")
-    bench = Bench(options, folder)
-    print(f"{options.connections} connections, QoS {options.qos}, MQTT {options.version}, {options.rounds} rounds of "
-          f"{options.seconds} s, pin {options.pin}, load average {os.getloadavg()[0]:.2f}", flush=True)
+def raise_file_limit():
+    """As many descriptors as this user may have; returns the number."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard == resource.RLIM_INFINITY:
+        hard = 1 << 20
+    wanted = max(hard, 250000)
     try:
-        bench.start(rows)
-        for number in range(options.rounds):
-            for load in options.loads:
-                for name in names:
-                    results.append(bench.measure(name, load))
-                    last = results[-1]
-                    print(f"round {number + 1} {load:<10} {name:<13} {last['us']:8.3f} us", file=sys.stderr, flush=True)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, wanted))
+    except (ValueError, OSError):
+        wanted = hard
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, wanted))
+    return wanted
+
+
+def versions():
+    """Of the peers' packages, where dpkg knows them."""
+    names = ["haproxy", "nginx", "hitch", "stunnel4", "mosquitto", "openssl"]
+    try:
+        said = subprocess.run(["dpkg-query", "-W", "-f", "${Package} ${Version}, ", *names], capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return ""
+    return said.stdout.removesuffix(", ")
+
+
+def processor():
+    with open("/proc/cpuinfo", encoding="ascii", errors="replace") as cpuinfo:
+        models = [line.split(":")[1].strip() for line in cpuinfo if line.startswith("model name")]
+    return f"{os.cpu_count()} processors{' ' + models[0] if models else ''}"
+
+
+def commit():
+    """Of the tree that this script is in; what is not committed makes it dirty."""
+    try:
+        said = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=HERE, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return ""
+    return f"Commit {said.stdout.strip()}. " if said.returncode == 0 else ""
+
+
+def heading(options):
+    """What the tables were measured with. The load average tells whether the machine did something else."""
+    rounds = f"{options.rounds} round{'s' if options.rounds > 1 else ''} of {options.seconds} s"
+    return (f"{commit()}{processor()}, Linux {os.uname().release.split('-')[0]}; {versions()}. {options.connections} connections, "
+            f"MQTT {options.version}, {rounds}, load average at the start {os.getloadavg()[0]:.2f}, {options.descriptors} descriptors "
+            f"for a process")
+
+
+def run(options):
+    if not os.access(options.mqward, os.X_OK):
+        raise BenchError(f"no program {options.mqward}")
+    options.descriptors = options.descriptors or raise_file_limit()
+    began = time.monotonic()
+    title = heading(options)
+    bench = Bench(options, tempfile.mkdtemp(prefix="mqward-bench-"))
+    try:
+        outcome = groups.run_groups(bench)
     finally:
         bench.stop()
-        shutil.rmtree(folder, ignore_errors=True)
-        if options.json:
-            peers.write(options.json, json.dumps(results, indent=1) + "\n")
-    print_table(results, options.loads, names)
+        bench.remove()
+    if options.json:
+        peers.write(options.json, json.dumps({"run": title, "results": outcome.results}, indent=1) + "\n")
+    show(options, title, outcome.results)
+    print(f"{len(outcome.results)} measurements in {time.monotonic() - began:.0f} s")
+    for program in sorted(outcome.left_out):
+        print(f"NOT MEASURED: {program} is not installed (scripts/install-bench.sh)", file=sys.stderr)
+    if outcome.failures:
+        raise BenchError(f"{len(outcome.failures)} measurements failed:\n" + "\n".join(outcome.failures))
 
 
-def choose_rows(options):
-    options.mqward = options.mqward or f"{options.build}/proxy/mqward"
-    there = {"mqward": os.access(options.mqward, os.X_OK), "haproxy": shutil.which("haproxy"), "nginx": shutil.which("nginx")}
-    chosen = options.proxies or [name for name in there if there[name]]
-    missing = [name for name in chosen if not there[name]]
-    if missing or not chosen:
-        raise BenchError(f"not found: {', '.join(missing) or 'any proxy'}")
-    return peers.rows(chosen, options.rules)
+def show(options, title, results):
+    text = f"{title}\n\n{report.render(results)}"
+    print("\n" + text)
+    if options.markdown:
+        peers.write(options.markdown, text)
+    if options.write:
+        write_readme(text)
+
+
+def write_readme(text):
+    with open(README, encoding="utf-8") as source:
+        before, rest = source.read().split(BEGIN)
+    peers.write(README, before + BEGIN + "\n" + text + "\n" + END + rest.split(END)[1])
+
+
+def render(options):
+    with open(options.render, encoding="utf-8") as source:
+        saved = json.load(source)
+    show(options, saved["run"], saved["results"])
 
 
 def main():
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("bench: ended by SIGTERM"))  # what runs is stopped on the way out
     os.environ["PATH"] += ":/usr/sbin:/sbin"  # where Debian has HAProxy and nginx
     options = parse_arguments()
     try:
@@ -239,8 +224,10 @@ def main():
             decisions.run(options.build)
         elif options.signatures:
             signatures.run(options.build)
+        elif options.render:
+            render(options)
         else:
-            run(options, choose_rows(options))
+            run(options)
     except BenchError as error:
         sys.exit(f"bench: {error}")
 

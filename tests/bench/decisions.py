@@ -97,13 +97,8 @@ def run(build):
         print_table("Instructions", counts, number, ratio)
 
 
-def compare(build, what, rules, groups, ratio):
-    """Prints a line for each case; returns whether all are within the ratio."""
-    with tempfile.TemporaryDirectory(prefix="mqward-bench-") as folder:
-        policies = write_policies(folder, rules, groups, ("fleet",))
-        counts = micro.count_instructions([binary_of(build), what, *policies], folder, timeout=300)
-    if not counts:
-        raise BenchError("no instructions: built without valgrind/callgrind.h")
+def judge(counts, rules, ratio):
+    """Prints a line for each case of the most rules, and what the fewest cost; returns whether all are within the ratio."""
     good = True
     for name, many in counts.items():
         kind, count, number_of_groups, case = name_parts(name)
@@ -117,9 +112,18 @@ def compare(build, what, rules, groups, ratio):
     return good
 
 
+def compare(build, what, rules, groups, ratio):
+    with tempfile.TemporaryDirectory(prefix="mqward-bench-") as folder:
+        policies = write_policies(folder, rules, groups, ("fleet",))
+        counts = micro.count_instructions([binary_of(build), what, *policies], folder, timeout=300)
+    if not counts:
+        raise BenchError("no instructions: built without valgrind/callgrind.h")
+    return judge(counts, rules, ratio)
+
+
 def check(build):
     """Instructions are the same on every machine and at every hour, so this may fail a build; time may not. Returns
-    whether decisions and loading are as they should be."""
+    whether decisions and loading are as they should be. tests/bench/run.sh --instructions --check does it, too."""
     decisions = compare(build, "--decisions", (RULES[0], RULES[-1]), (GROUPS[0], GROUPS[-1]), DECISION_RATIO)
     return compare(build, "--load", RULES[-2:], GROUPS[:1], LOAD_RATIO) and decisions
 

@@ -10,6 +10,7 @@
 struct load_tls {
     SSL_CTX *context;
     BIO *records; /* shared: each writer takes its records out before the next one writes */
+    void (*keep_ticket)(void *data, SSL_SESSION *session); /* NULL: tickets are thrown away */
 };
 
 static void die(const char *what)
@@ -53,12 +54,37 @@ void load_tls_free(struct load_tls *tls)
     free(tls);
 }
 
-SSL *load_tls_connect(struct load_tls *tls, int socket)
+/* OpenSSL tells a new session by the context alone. */
+static int take_ticket(SSL *ssl, SSL_SESSION *session)
+{
+    struct load_tls *tls = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
+
+    tls->keep_ticket(SSL_get_app_data(ssl), session);
+    return 1;
+}
+
+void load_tls_on_ticket(struct load_tls *tls, void (*keep)(void *data, SSL_SESSION *session))
+{
+    tls->keep_ticket = keep;
+    SSL_CTX_set_app_data(tls->context, tls);
+    SSL_CTX_set_session_cache_mode(tls->context, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL_STORE);
+    SSL_CTX_sess_set_new_cb(tls->context, take_ticket);
+}
+
+SSL *load_tls_attach(struct load_tls *tls, int socket)
 {
     SSL *ssl = SSL_new(tls->context);
 
     if (ssl == NULL || SSL_set_fd(ssl, socket) != 1)
         die("no TLS connection");
+    SSL_set_connect_state(ssl);
+    return ssl;
+}
+
+SSL *load_tls_connect(struct load_tls *tls, int socket)
+{
+    SSL *ssl = load_tls_attach(tls, socket);
+
     if (SSL_connect(ssl) != 1) {
         fprintf(stderr, "mqward-bench-load: TLS handshake failed\n");
         ERR_print_errors_fp(stderr);

@@ -24,6 +24,7 @@
 #define CALLGRIND_ZERO_STATS
 #define CALLGRIND_START_INSTRUMENTATION
 #define CALLGRIND_STOP_INSTRUMENTATION
+#define CALLGRIND_TOGGLE_COLLECT
 #define CALLGRIND_DUMP_STATS_AT(label) (void)(label)
 #endif
 
@@ -90,6 +91,16 @@ static void measure_times(const struct micro_subject *subjects, size_t count)
             samples[i][ROUNDS / 2], samples[i][0], samples[i][ROUNDS - 1]);
     }
     free(samples);
+}
+
+static bool counted = true;
+
+void micro_count(bool on)
+{
+    if (on == counted)
+        return;
+    counted = on;
+    CALLGRIND_TOGGLE_COLLECT;
 }
 
 static void measure_instructions(const struct micro_subject *subject)

@@ -4,6 +4,7 @@
 #ifndef MQWARD_BENCH_MICRO_H
 #define MQWARD_BENCH_MICRO_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct micro_subject {
@@ -21,7 +22,12 @@ struct micro_subject {
  * decisions for each policy file; micro_decisions.c the cases of each policy file. Returns how many; prints
  * why and exits if a policy can't be loaded. */
 size_t micro_subjects(struct micro_subject *subjects, size_t max, char *const *policies, size_t policy_count);
-/* Its part for signature keys. */
+/* Its parts for the codec and for signature keys. */
+size_t micro_codec(struct micro_subject *subjects, size_t max);
 size_t micro_keys(struct micro_subject *subjects, size_t max);
+
+/* Within run(): from now on instructions are counted, or not: what is only there to feed the subject. At the
+ * beginning and at the end of run() they are. */
+void micro_count(bool on);
 
 #endif

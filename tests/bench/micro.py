@@ -27,12 +27,12 @@ def instructions(folder):
     return found
 
 
-def count_instructions(command, folder, timeout=600):
+def count_instructions(command, folder, timeout=600, environment=None):
     """Runs one of the micro-benchmarks under callgrind: {name: instructions for one time}, empty if it was built
-    without callgrind's header."""
+    without callgrind's header. environment: instead of this process's."""
     callgrind = ["valgrind", "--tool=callgrind", "--instr-atstart=no", f"--callgrind-out-file={folder}/callgrind.out"]
     result = subprocess.run(
-        [*callgrind, *command], capture_output=True, text=True, check=False, timeout=timeout)
+        [*callgrind, *command], capture_output=True, text=True, check=False, timeout=timeout, env=environment)
     if result.returncode != 0:
         raise BenchError(f"callgrind: {result.stderr[-2000:]}")
     return instructions(folder)

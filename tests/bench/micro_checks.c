@@ -10,6 +10,7 @@
 #include "base/memory.h"
 #include "micro.h"
 #include "policy/policy.h"
+#include "proxy/counters.h"
 #include "proxy/rates.h"
 #include "proxy/session/session.h"
 
@@ -19,18 +20,22 @@
 static const struct checks_case {
     const char *name;
     const char *checks;
+    bool counted; /* for metrics, as the daemon does */
 } cases[] = {
-    {"publish, no checks", ""},
+    {"publish, no checks", "", false},
+    {"publish, no checks, counted", "", true},
     {"publish, a check of other topics",
-        "checks:\n  - {check: a, topics: \"other/#\", rate: {per: id, messages: 1000000/s}}\n"},
+        "checks:\n  - {check: a, topics: \"other/#\", rate: {per: id, messages: 1000000/s}}\n", false},
     {"publish, a check of messages",
-        "checks:\n  - {check: a, topics: \"#\", rate: {per: id, messages: 1000000/s}}\n"},
+        "checks:\n  - {check: a, topics: \"#\", rate: {per: id, messages: 1000000/s}}\n", false},
     {"publish, a check of messages and bytes",
-        "checks:\n  - {check: a, topics: \"#\", rate: {per: id, messages: 1000000/s, bytes: 16GiB/s}}\n"},
+        "checks:\n  - {check: a, topics: \"#\", rate: {per: id, messages: 1000000/s, bytes: 16GiB/s}}\n",
+        false},
     {"publish, three checks of messages",
         "checks:\n  - {check: a, topics: \"#\", rate: {per: id, messages: 1000000/s}}\n"
         "  - {check: b, topics: \"#\", rate: {per: address, messages: 1000000/s}}\n"
-        "  - {check: c, topics: \"#\", rate: {per: group, messages: 1000000/s}}\n"},
+        "  - {check: c, topics: \"#\", rate: {per: group, messages: 1000000/s}}\n",
+        false},
 };
 
 #define CASES (sizeof(cases) / sizeof(cases[0]))
@@ -40,6 +45,7 @@ struct checked {
     struct session_settings settings;
     struct session_peer peer;
     struct session *session;
+    struct counters *counters;
     struct rates *rates;
     struct rate_set *set;
     uint64_t now_ns, ahead_ns; /* ahead of the clock, so that the rate is never exceeded */
@@ -122,6 +128,7 @@ static void destroy(void *context)
     session_free(checked->session);
     rates_drop(checked->rates, checked->set, clock_monotonic_ns());
     rates_free(checked->rates);
+    counters_free(checked->counters);
     policy_release(checked->policy);
     buffer_release(&checked->to_client);
     buffer_release(&checked->to_broker);
@@ -150,24 +157,29 @@ static struct policy *make_policy(const struct checks_case *row)
 
 static struct checked *new_checked(const struct checks_case *row)
 {
+    static const uint16_t slots[4] = {2, 3, 4, 5}; /* of the rule, and of up to three checks */
     static const uint8_t connect[] = "\x10\x0d\0\x04MQTT\x04\x02\0\x3c\0\x01"
                                      "c";
     static const uint8_t connack[] = "\x20\x02\0\0";
     struct checked *checked = memory_calloc(1, sizeof(*checked));
+    struct counters *counters = row->counted ? counters_new() : NULL;
     const struct session_hooks hooks = {.audit = on_audit,
         .claim = on_claim,
         .ban_left = on_ban_left,
         .hold_rates = on_hold_rates,
         .count = on_count,
+        .counters = counters == NULL ? NULL : &counters->session,
         .context = checked};
 
+    checked->counters = counters;
     checked->policy = make_policy(row);
     checked->rates = rates_new(RATES_IDLE_BYTES);
     checked->settings = (struct session_settings){.policy = checked->policy,
         .listener = "l",
         .upstream = "u",
         .broker_max_packet = 4096,
-        .max_filters = 10};
+        .max_filters = 10,
+        .slots = {.rules = slots}};
     checked->peer = (struct session_peer){.session_id = VIEW("1"), .address = VIEW("192.0.2.1")};
     checked->session = session_new(&checked->settings, &checked->peer, &hooks);
     feed(checked, MQTT_FROM_CLIENT, view_of(connect, sizeof(connect) - 1));

@@ -141,9 +141,9 @@ static struct keys *new_keys(void)
 size_t micro_keys(struct micro_subject *subjects, size_t max)
 {
     const struct micro_subject rows[] = {
-        {"key of a signer, ready", run_hit, NULL, destroy, NULL, 10000},
-        {"key of a signer, derived", run_miss, NULL, destroy, NULL, 1000},
-        {"key found, taken, signature verified", run_verify, NULL, destroy, NULL, 10000},
+        {"key of a signer, ready", run_hit, NULL, destroy, NULL, 2000},
+        {"key of a signer, derived", run_miss, NULL, destroy, NULL, 100},
+        {"key found, taken, signature verified", run_verify, NULL, destroy, NULL, 1000},
     };
     size_t count = sizeof(rows) / sizeof(rows[0]);
 

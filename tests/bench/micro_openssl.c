@@ -149,8 +149,8 @@ size_t micro_openssl(struct micro_subject *subjects, size_t max, struct fleet *f
     for (size_t devices = 1; devices <= DEVICES; devices *= DEVICES)
         for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
             assert(used < max);
-            subjects[used] = (struct micro_subject){
-                "", ways[i].run, NULL, destroy, new_openssl(fleet, devices), 10 * (size_t)DEVICES};
+            subjects[used] =
+                (struct micro_subject){"", ways[i].run, NULL, destroy, new_openssl(fleet, devices), DEVICES};
             snprintf(
                 subjects[used].name, sizeof(subjects[used].name), "openssl-%zu %s", devices, ways[i].name);
             used++;

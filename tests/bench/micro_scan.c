@@ -149,14 +149,13 @@ static struct scan_rules *load_folder(const char *path, bool automaton)
 {
     struct diag_list *diag = diag_list_new();
     const struct scan_source source = {.name = "bench", .paths = &path, .path_count = 1, .allow_slow = true};
-    struct scan_rules *rules = scan_rules_load(&source, 1, diag);
+    const struct scan_load how = {.plain = !automaton, .automaton = automaton};
+    struct scan_rules *rules = scan_rules_load_with(&source, 1, diag, &how);
 
     if (rules == NULL) {
         diag_print(diag, stderr);
         exit(1);
     }
-    if (automaton)
-        prefilter_engine_drop(rules->prefilter);
     diag_list_free(diag);
     return rules;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Owns what micro.c measures: frame and decode of a PUBLISH of 64 bytes of payload, a push of an audit-sized
- * record, a policy's decision. Each uses the layer as the data path does. */
+/* Owns what micro.c measures: a push of an audit-sized record, a policy's decision; with the codec and the
+ * keys of signatures (micro_codec.c, micro_keys.c). Each uses the layer as the data path does. */
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,10 +10,7 @@
 #include "base/ring.h"
 #include "micro.h"
 #include "policy/policy.h"
-#include "proxy/mqtt/mqtt.h"
-#include "wire.h"
 
-#define PACKETS 195 /* of 84 bytes: one TLS record */
 #define RECORD_SIZE 600
 #define RING_CAPACITY (1024 * 1024)
 #define TOPICS 256
@@ -23,59 +20,6 @@ static void add(struct micro_subject *subjects, size_t *used, size_t max, struct
 {
     assert(*used < max);
     subjects[(*used)++] = subject;
-}
-
-/* ---- codec: a record full of packets, as a batch arrives ---- */
-
-struct stream {
-    uint8_t *bytes;
-    size_t length;
-    enum mqtt_version version;
-};
-
-static void run_decode(void *context, size_t count)
-{
-    const struct stream *stream = context;
-    struct view input = {NULL, 0};
-    struct mqtt_frame frame;
-    struct mqtt_publish publish;
-    struct mqtt_error error;
-
-    for (size_t i = 0; i < count; i++) {
-        if (input.length == 0)
-            input = view_of(stream->bytes, stream->length);
-        if (mqtt_frame_next(input, MQTT_FROM_CLIENT, stream->version, RING_CAPACITY, &frame, &error) !=
-                MQTT_OK ||
-            mqtt_decode_publish(&frame, MQTT_FROM_CLIENT, stream->version, NULL, &publish, &error) != MQTT_OK)
-            abort();
-        assert(publish.payload.length == 64);
-        input = view_skip(input, frame.bytes.length);
-    }
-}
-
-static void destroy_stream(void *context)
-{
-    struct stream *stream = context;
-
-    free(stream->bytes);
-    free(stream);
-}
-
-static struct stream *new_stream(enum wire_version version)
-{
-    struct wire_publish_form form = {.version = version, .payload_size = 64, .topic = "bench/%/data"};
-    struct stream *stream = memory_calloc(1, sizeof(*stream));
-    struct wire_publish publish;
-
-    if (!wire_publish_init(&publish, &form))
-        abort();
-    stream->version = version == WIRE_V5 ? MQTT_V5 : MQTT_V311;
-    stream->length = PACKETS * publish.length;
-    stream->bytes = memory_calloc(PACKETS, publish.length);
-    for (size_t i = 0; i < PACKETS; i++)
-        memcpy(stream->bytes + i * publish.length, publish.bytes, publish.length);
-    free(publish.bytes);
-    return stream;
 }
 
 /* ---- ring: the producer's side; the consumer empties it between runs ---- */
@@ -171,12 +115,7 @@ size_t micro_subjects(struct micro_subject *subjects, size_t max, char *const *p
     struct ring *ring = ring_new(RING_CAPACITY);
 
     assert(ring != NULL);
-    add(subjects, &used, max,
-        (struct micro_subject){
-            "frame + decode, 3.1.1", run_decode, NULL, destroy_stream, new_stream(WIRE_V311), 10000});
-    add(subjects, &used, max,
-        (struct micro_subject){
-            "frame + decode, 5.0", run_decode, NULL, destroy_stream, new_stream(WIRE_V5), 10000});
+    used += micro_codec(subjects, max);
     add(subjects, &used, max,
         (struct micro_subject){"ring push, 600 bytes", run_push, rest_ring, destroy_ring, ring, 1000});
     used += micro_keys(subjects + used, max - used);

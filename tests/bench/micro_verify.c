@@ -28,7 +28,7 @@ struct verified {
     uint64_t messages;          /* until now */
 };
 
-#define INTERVAL_MS 40 /* the store holds the nonces of 6 minutes: 9,000, fewer than a run has messages */
+#define INTERVAL_MS 40 /* the store holds the nonces of 6 minutes: 9,000 */
 
 /* A message is signed once and verified many times, so that the store is told of another nonce and time each
  * time. */
@@ -87,8 +87,10 @@ static struct verified *new_verified(struct fleet *fleet, const struct verify_ca
         .max_age_ms = SIGNATURE_MAX_AGE_MS,
         .skew_ms = SIGNATURE_SKEW_MS,
         .replay = row->replay ? SIGNATURE_REPLAY_NONCE : SIGNATURE_REPLAY_NONE};
-    if (row->replay)
-        verified->store = replay_new(&(struct replay_limits){0});
+    if (!row->replay)
+        return verified;
+    verified->store = replay_new(&(struct replay_limits){0});
+    run(verified, 10 * (size_t)DEVICES); /* until it forgets as many as it takes */
     return verified;
 }
 
@@ -100,7 +102,7 @@ size_t micro_verify(struct micro_subject *subjects, size_t max, struct fleet *fl
         for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
             assert(used < max);
             subjects[used] = (struct micro_subject){
-                "", run, NULL, destroy, new_verified(fleet, &cases[i], devices), 10 * (size_t)DEVICES};
+                "", run, NULL, destroy, new_verified(fleet, &cases[i], devices), DEVICES};
             snprintf(
                 subjects[used].name, sizeof(subjects[used].name), "verify-%zu %s", devices, cases[i].name);
             used++;

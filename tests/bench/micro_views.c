@@ -9,7 +9,8 @@
 #include "micro.h"
 #include "rules/views.h"
 
-#define TIMES 1000
+#define TIMES 1000    /* of a small payload */
+#define BYTES 1048576 /* of a run, at most */
 
 static const char plain[] = "21.5";
 static const char json_32[] = "{\"temp\":21.53,\"hum\":40.1,\"b\":97}";
@@ -70,12 +71,13 @@ static void add(
     struct micro_subject *subjects, size_t *used, const char *name, struct view payload, size_t expected)
 {
     struct subject *subject = memory_calloc(1, sizeof(*subject));
+    size_t times = payload.length * TIMES > BYTES ? BYTES / payload.length : TIMES;
 
     subject->space = scan_view_space_new();
     subject->name = name;
     subject->payload = payload;
     subject->expected = expected;
-    subjects[*used] = (struct micro_subject){"", run_views, NULL, destroy, subject, TIMES};
+    subjects[*used] = (struct micro_subject){"", run_views, NULL, destroy, subject, times};
     snprintf(subjects[*used].name, sizeof(subjects[*used].name), "%s", name);
     (*used)++;
 }

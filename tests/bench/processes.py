@@ -3,6 +3,7 @@
 
 import json
 import os
+import random
 import select
 import signal
 import socket
@@ -16,10 +17,24 @@ class BenchError(Exception):
     """Something that makes the measurement worthless; its text is for the user."""
 
 
+# Below those that the system gives to connections: one of these may take a port between free_port() and the listener.
+PORTS = range(15000, 32000)
+HANDED_OUT = set()
+
+
 def free_port():
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        return probe.getsockname()[1]
+    """A port that nobody listens on and that was not handed out before."""
+    for port in random.sample(PORTS, len(PORTS)):
+        if port in HANDED_OUT:
+            continue
+        with socket.socket() as probe:
+            try:
+                probe.bind((LOOPBACK, port))
+            except OSError:
+                continue
+        HANDED_OUT.add(port)
+        return port
+    raise BenchError(f"no free port from {PORTS.start} to {PORTS.stop - 1}")
 
 
 class Process:
@@ -27,6 +42,7 @@ class Process:
 
     def __init__(self, name, argv, cores, log_path, pipe=False):
         self.name = name
+        self.started = time.monotonic()
         self.log_path = log_path
         with open(log_path, "ab") as log:
             self.child = subprocess.Popen(
@@ -57,16 +73,22 @@ class Process:
         text, self.pending = self.pending.split(b"\n", 1)
         return json.loads(text)
 
+    def ask(self, seconds=10):
+        """What it says to SIGUSR1: its totals."""
+        self.child.send_signal(signal.SIGUSR1)
+        return self.line(seconds)
+
     def wait_listening(self, port, seconds):
+        """Returns the seconds since its start."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             if self.child.poll() is not None:
                 raise BenchError(f"{self.name} ended with {self.child.returncode}\n{self.log_tail()}")
             try:
                 socket.create_connection((LOOPBACK, port), timeout=1).close()
-                return
+                return time.monotonic() - self.started
             except OSError:
-                time.sleep(0.02)
+                time.sleep(0.005)
         raise BenchError(f"{self.name} does not listen after {seconds} s\n{self.log_tail()}")
 
     def stop(self, seconds=15):
@@ -97,16 +119,27 @@ def family(pid):
 
 
 def cpu_nanoseconds(pid):
-    """CPU of all threads, user and system, exact (the scheduler's sum_exec_runtime)."""
+    """CPU of the process and its children, of all threads, those that have ended included, user and system: exact (the scheduler's
+    sum_exec_runtime, by each process's CPU clock: clock_getcpuclockid(3))."""
     total = 0
     for member in family(pid):
-        for task in os.listdir(f"/proc/{member}/task"):
-            try:
-                with open(f"/proc/{member}/task/{task}/schedstat", encoding="ascii") as schedstat:
-                    total += int(schedstat.read().split()[0])
-            except FileNotFoundError:
-                pass
+        try:
+            total += time.clock_gettime_ns(~member << 3 | 2)
+        except OSError:
+            pass  # a child that has ended
     return total
+
+
+def memory(pid):
+    """(RSS, PSS) of the process and its children, in bytes. RSS counts what they share once for each."""
+    total = {"Rss:": 0, "Pss:": 0}
+    for member in family(pid):
+        with open(f"/proc/{member}/smaps_rollup", encoding="ascii") as rollup:
+            for line in rollup:
+                key = line.split()[0]
+                if key in total:
+                    total[key] += int(line.split()[1]) * 1024
+    return total["Rss:"], total["Pss:"]
 
 
 class Sink(Process):
@@ -115,8 +148,7 @@ class Sink(Process):
         self.port = self.line(10)["port"]
 
     def totals(self):
-        self.child.send_signal(signal.SIGUSR1)
-        return self.line(10)
+        return self.ask()
 
     def totals_when_idle(self, seconds=10):
         """The totals once no connection is open, or those at the end of the time."""

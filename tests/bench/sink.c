@@ -31,6 +31,7 @@ struct sink {
     int signals;
     struct sink_totals totals;
     struct sink_client *clients; /* open ones */
+    struct sink_fan fan;         /* empty but while a client is served */
 };
 
 static void die(const char *what)
@@ -124,16 +125,43 @@ static void close_client(struct sink *sink, struct sink_client *client, bool fai
     free(client);
 }
 
+/* Does what the client's new state asks for; was: whether it was waiting to write. */
+static void settle(struct sink *sink, struct sink_client *client, enum sink_state state, bool was)
+{
+    if (state == SINK_CLOSED || state == SINK_FAILED)
+        close_client(sink, client, state == SINK_FAILED);
+    else if ((state == SINK_ANSWERING) != was)
+        watch(
+            sink->epoll, EPOLL_CTL_MOD, client->socket, state == SINK_ANSWERING ? EPOLLOUT : EPOLLIN, client);
+}
+
+/* Sends what a client has given to all that have subscribed: one write each. Events of a client that fails
+ * meanwhile may be waiting in the loop: it is shut down, which the loop then reads. */
+static void fan_out(struct sink *sink)
+{
+    for (struct sink_client *client = sink->clients; client != NULL; client = client->next) {
+        bool was_answering = client->unsent != NULL;
+        if (!client->subscribed)
+            continue;
+        enum sink_state state = sink_client_send(client, sink->fan.bytes, sink->fan.length);
+        if (state == SINK_FAILED)
+            (void)shutdown(client->socket, SHUT_RDWR);
+        else
+            settle(sink, client, state, was_answering);
+        sink->totals.delivered += sink->fan.packets;
+    }
+    sink->fan.length = 0;
+    sink->fan.packets = 0;
+}
+
 static void serve(struct sink *sink, struct sink_client *client)
 {
     bool was_answering = client->unsent != NULL;
-    enum sink_state state = sink_client_ready(client, &sink->totals);
+    enum sink_state state = sink_client_ready(client, &sink->totals, &sink->fan);
 
-    if (state == SINK_CLOSED || state == SINK_FAILED)
-        close_client(sink, client, state == SINK_FAILED);
-    else if ((state == SINK_ANSWERING) != was_answering)
-        watch(
-            sink->epoll, EPOLL_CTL_MOD, client->socket, state == SINK_ANSWERING ? EPOLLOUT : EPOLLIN, client);
+    settle(sink, client, state, was_answering);
+    if (sink->fan.length > 0)
+        fan_out(sink);
 }
 
 /* least and most: packets of the open connections, to see that all of them take part. */
@@ -148,9 +176,10 @@ static void print_totals(const struct sink *sink)
         most = client->packets > most ? client->packets : most;
     }
     printf("{\"publishes\":%" PRIu64 ",\"packets\":%" PRIu64 ",\"bytes\":%" PRIu64 ",\"accepted\":%" PRIu64
-           ",\"open\":%" PRIu64 ",\"failed\":%" PRIu64 ",\"least\":%" PRIu64 ",\"most\":%" PRIu64 "}\n",
+           ",\"open\":%" PRIu64 ",\"failed\":%" PRIu64 ",\"delivered\":%" PRIu64 ",\"least\":%" PRIu64
+           ",\"most\":%" PRIu64 "}\n",
         totals->publishes, totals->packets, totals->bytes, totals->accepted, totals->open, totals->failed,
-        least, most);
+        totals->delivered, least, most);
 }
 
 /* False when it is time to end. */
@@ -204,6 +233,7 @@ int main(int argc, char **argv)
     catch_signals(&sink);
     listen_on(&sink, (uint16_t)port);
     run(&sink);
+    free(sink.fan.bytes);
     close(sink.listener);
     close(sink.signals);
     close(sink.epoll);

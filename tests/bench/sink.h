@@ -13,18 +13,21 @@ struct sink_totals {
     uint64_t packets;   /* of every type */
     uint64_t publishes; /* counted at their fixed header */
     uint64_t bytes;     /* read */
+    uint64_t delivered; /* PUBLISH packets sent to clients */
 };
 
 struct sink_client {
     int socket;
-    bool connected; /* CONNECT was seen */
+    bool connected;  /* CONNECT was seen */
+    bool subscribed; /* gets its own PUBLISH packets back, and those of the client WIRE_FAN_CLIENT */
+    bool fans_out;   /* is WIRE_FAN_CLIENT: its PUBLISH packets go to all that have subscribed */
     enum wire_version version;
     uint64_t packets;
     uint64_t publishes;
     size_t skip;   /* bytes of a QoS 0 PUBLISH that are still to come and of no interest */
     uint8_t *tail; /* an incomplete packet, or NULL */
     size_t tail_length;
-    uint8_t *unsent; /* answers that the socket did not take, or NULL: while there are any, nothing is read */
+    uint8_t *unsent; /* what the socket did not take, or NULL: while there is any, nothing is read */
     size_t unsent_start;
     size_t unsent_length;
     struct sink_client *next; /* list of open clients, kept by sink.c */
@@ -38,9 +41,20 @@ enum sink_state {
     SINK_FAILED,    /* it broke MQTT, or the socket failed */
 };
 
-/* Does what the socket allows now: sends what is unsent, or reads once and answers. The caller closes the
- * socket after CLOSED and FAILED. */
-enum sink_state sink_client_ready(struct sink_client *client, struct sink_totals *totals);
+/* PUBLISH packets that are to go to all that have subscribed. */
+struct sink_fan {
+    uint8_t *bytes;
+    size_t length;
+    uint64_t packets;
+};
+
+/* Does what the socket allows now: sends what is unsent, or reads once and answers. What is to be fanned out
+ * is put behind what is in fan; whoever owns the clients sends it. The caller closes the socket after CLOSED
+ * and FAILED. */
+enum sink_state sink_client_ready(
+    struct sink_client *client, struct sink_totals *totals, struct sink_fan *fan);
+/* Sends bytes, or keeps them behind what is unsent. */
+enum sink_state sink_client_send(struct sink_client *client, const uint8_t *bytes, size_t length);
 /* Frees what the client holds, not the client, not the socket. */
 void sink_client_release(struct sink_client *client);
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Owns the bytes of one client of the sink: walks packets by their fixed headers, counts, answers. Called by
  * sink.c whenever the socket is ready. A QoS 0 PUBLISH costs a few instructions; nothing of it is looked at
- * or kept. */
+ * or kept, unless it has to go back or on. Topics are never compared: who has subscribed to anything gets
+ * what it publishes itself, and what the client WIRE_FAN_CLIENT publishes. */
 #include "sink.h"
 
 #include <assert.h>
@@ -15,19 +16,47 @@
 #define PACKET_MAX (1024 * 1024) /* for packets that are read whole: all but QoS 0 PUBLISH */
 #define ANSWER_MAX 64            /* bytes that one packet is answered with, at most */
 #define FILTERS_MAX 32
+#define UNSENT_MAX (64 * 1024 * 1024) /* of a client that does not read: above it, it is closed */
 
 /* The one read buffer of the process: a tail of at most PACKET_MAX bytes, then what a read brings. */
 static uint8_t scratch[PACKET_MAX + READ_SIZE];
 
-/* Answers gathered while one read is walked. A packet has at least two bytes, so they fit. */
+/* Answers gathered while one read is walked. A packet has at least two bytes and gets at most four for each
+ * two of its own, or itself back and a PUBACK, so they fit. */
 static uint8_t answers[(sizeof(scratch) / 2) * 4 + ANSWER_MAX];
 static size_t answers_length;
+
+/* What a read is walked for, besides the client. */
+struct walk {
+    struct sink_totals *totals;
+    struct sink_fan *fan;
+};
 
 static void answer(const void *bytes, size_t length)
 {
     assert(answers_length + length <= sizeof(answers));
     memcpy(answers + answers_length, bytes, length);
     answers_length += length;
+}
+
+/* Sees from the client identifier whether this is the client that fans out. */
+static bool read_client_id(struct sink_client *client, const uint8_t *body, size_t length)
+{
+    size_t at = 10;
+
+    if (client->version == WIRE_V5) {
+        size_t properties;
+        size_t used;
+        if (wire_varint_read(body + at, length - at, &properties, &used) != WIRE_OK ||
+            properties > length - at - used)
+            return false;
+        at += used + properties;
+    }
+    if (length - at < 2 || wire_read_u16(body + at) > length - at - 2)
+        return false;
+    client->fans_out = wire_read_u16(body + at) >= strlen(WIRE_FAN_CLIENT) &&
+                       memcmp(body + at + 2, WIRE_FAN_CLIENT, strlen(WIRE_FAN_CLIENT)) == 0;
+    return true;
 }
 
 static bool on_connect(struct sink_client *client, const uint8_t *body, size_t length, uint8_t flags)
@@ -42,6 +71,8 @@ static bool on_connect(struct sink_client *client, const uint8_t *body, size_t l
         return false;
     client->connected = true;
     client->version = body[6];
+    if (!read_client_id(client, body, length))
+        return false;
     if (client->version == WIRE_V5)
         answer(connack_v5, sizeof(connack_v5));
     else
@@ -49,19 +80,47 @@ static bool on_connect(struct sink_client *client, const uint8_t *body, size_t l
     return true;
 }
 
-/* Only QoS 1 gets here; QoS 2 is none of the benchmark's business. */
-static bool on_publish(struct sink_client *client, const uint8_t *body, size_t length, uint8_t flags)
+static bool acknowledge(const uint8_t *body, size_t length)
 {
     uint8_t puback[4] = {WIRE_PUBACK << 4, 2, 0, 0};
     size_t topic;
 
-    if ((flags >> 1 & 3) != 1 || length < 2)
+    if (length < 2)
         return false;
     topic = wire_read_u16(body);
     if (length < 2 + topic + 2)
         return false;
     memcpy(puback + 2, body + 2 + topic, 2);
     answer(puback, sizeof(puback));
+    return true;
+}
+
+static void fan_out(struct sink_fan *fan, const uint8_t *packet, size_t size)
+{
+    fan->bytes = realloc(fan->bytes, fan->length + size);
+    if (fan->bytes == NULL)
+        abort();
+    memcpy(fan->bytes + fan->length, packet, size);
+    fan->length += size;
+    fan->packets++;
+}
+
+/* A PUBLISH that is looked at: of QoS 1, or to be sent back or on. QoS 2 is none of the benchmark's business.
+ */
+static bool take_publish(
+    struct walk *walk, struct sink_client *client, const uint8_t *packet, const struct wire_frame *frame)
+{
+    unsigned qos = frame->flags >> 1 & 3;
+
+    if (qos > 1 ||
+        (qos == 1 && !acknowledge(packet + frame->header_length, frame->size - frame->header_length)))
+        return false;
+    if (client->fans_out) {
+        fan_out(walk->fan, packet, frame->size);
+    } else if (client->subscribed) {
+        answer(packet, frame->size);
+        walk->totals->delivered++;
+    }
     client->publishes++;
     return true;
 }
@@ -95,6 +154,7 @@ static bool on_subscribe(struct sink_client *client, const uint8_t *body, size_t
         return false;
     suback[1] = (uint8_t)(end - 2);
     answer(suback, end);
+    client->subscribed = true;
     return true;
 }
 
@@ -108,6 +168,13 @@ static bool on_pingreq(struct sink_client *client, const uint8_t *body, size_t l
         return false;
     answer(pingresp, sizeof(pingresp));
     return true;
+}
+
+/* Of what was fanned out at QoS 1. */
+static bool on_puback(struct sink_client *client, const uint8_t *body, size_t length, uint8_t flags)
+{
+    (void)body;
+    return client->subscribed && length >= 2 && flags == 0;
 }
 
 /* The peer closes after it; nothing to say. */
@@ -124,14 +191,24 @@ typedef bool (*packet_handler)(struct sink_client *, const uint8_t *body, size_t
 /* Packets that are read whole; a type without a row ends the connection. */
 static const packet_handler handlers[16] = {
     [WIRE_CONNECT] = on_connect,
-    [WIRE_PUBLISH] = on_publish,
+    [WIRE_PUBACK] = on_puback,
     [WIRE_SUBSCRIBE] = on_subscribe,
     [WIRE_PINGREQ] = on_pingreq,
     [WIRE_DISCONNECT] = on_disconnect,
 };
 
+/* A packet that is there as a whole. */
+static bool take_packet(
+    struct walk *walk, struct sink_client *client, const uint8_t *packet, const struct wire_frame *frame)
+{
+    if (frame->type == WIRE_PUBLISH)
+        return take_publish(walk, client, packet, frame);
+    return handlers[frame->type] != NULL && handlers[frame->type](client, packet + frame->header_length,
+                                                frame->size - frame->header_length, frame->flags);
+}
+
 /* Walks the packets in data. Returns how many bytes are done with, or -1. */
-static ssize_t walk(struct sink_client *client, const uint8_t *data, size_t length)
+static ssize_t walk_packets(struct walk *walk, struct sink_client *client, const uint8_t *data, size_t length)
 {
     size_t at = 0;
     struct wire_frame frame;
@@ -142,7 +219,8 @@ static ssize_t walk(struct sink_client *client, const uint8_t *data, size_t leng
             break;
         if (result != WIRE_OK || (!client->connected && frame.type != WIRE_CONNECT))
             return -1;
-        if (frame.type == WIRE_PUBLISH && (frame.flags & 6) == 0) {
+        if (frame.type == WIRE_PUBLISH && (frame.flags & 6) == 0 && !client->subscribed &&
+            !client->fans_out) {
             client->publishes++;
             client->packets++;
             if (frame.size > length - at) {
@@ -156,8 +234,7 @@ static ssize_t walk(struct sink_client *client, const uint8_t *data, size_t leng
             return -1;
         if (frame.size > length - at)
             break;
-        if (handlers[frame.type] == NULL || !handlers[frame.type](client, data + at + frame.header_length,
-                                                frame.size - frame.header_length, frame.flags))
+        if (!take_packet(walk, client, data + at, &frame))
             return -1;
         client->packets++;
         at += frame.size;
@@ -165,24 +242,37 @@ static ssize_t walk(struct sink_client *client, const uint8_t *data, size_t leng
     return (ssize_t)at;
 }
 
-/* Sends bytes, keeps what the socket does not take. */
-static enum sink_state send_answers(struct sink_client *client, const uint8_t *bytes, size_t length)
+static void keep_unsent(struct sink_client *client, const uint8_t *bytes, size_t length)
 {
-    ssize_t sent = send(client->socket, bytes, length, MSG_NOSIGNAL);
+    size_t old = client->unsent_length - client->unsent_start;
+    uint8_t *grown = malloc(old + length);
 
-    if (sent < 0 && errno != EAGAIN)
-        return SINK_FAILED;
-    if (sent < 0)
-        sent = 0;
-    if ((size_t)sent == length)
-        return SINK_READING;
-    assert(client->unsent == NULL);
-    client->unsent_length = length - (size_t)sent;
-    client->unsent_start = 0;
-    client->unsent = malloc(client->unsent_length);
-    if (client->unsent == NULL)
+    if (grown == NULL)
         abort();
-    memcpy(client->unsent, bytes + sent, client->unsent_length);
+    if (old > 0)
+        memcpy(grown, client->unsent + client->unsent_start, old);
+    memcpy(grown + old, bytes, length);
+    free(client->unsent);
+    client->unsent = grown;
+    client->unsent_start = 0;
+    client->unsent_length = old + length;
+}
+
+enum sink_state sink_client_send(struct sink_client *client, const uint8_t *bytes, size_t length)
+{
+    ssize_t sent = 0;
+
+    if (client->unsent == NULL) {
+        sent = send(client->socket, bytes, length, MSG_NOSIGNAL);
+        if (sent < 0 && errno != EAGAIN)
+            return SINK_FAILED;
+        sent = sent < 0 ? 0 : sent;
+        if ((size_t)sent == length)
+            return SINK_READING;
+    } else if (client->unsent_length - client->unsent_start > UNSENT_MAX) {
+        return SINK_FAILED;
+    }
+    keep_unsent(client, bytes + sent, length - (size_t)sent);
     return SINK_ANSWERING;
 }
 
@@ -198,6 +288,7 @@ static enum sink_state send_unsent(struct sink_client *client)
         return SINK_ANSWERING;
     free(client->unsent);
     client->unsent = NULL;
+    client->unsent_start = client->unsent_length = 0;
     return SINK_READING;
 }
 
@@ -227,8 +318,10 @@ static size_t take_tail(struct sink_client *client)
     return length;
 }
 
-static enum sink_state read_packets(struct sink_client *client, struct sink_totals *totals)
+static enum sink_state read_packets(
+    struct sink_client *client, struct sink_totals *totals, struct sink_fan *fan)
 {
+    struct walk walk = {totals, fan};
     size_t tail = take_tail(client);
     ssize_t got = recv(client->socket, scratch + tail, READ_SIZE, 0);
     uint64_t packets = client->packets;
@@ -254,18 +347,19 @@ static enum sink_state read_packets(struct sink_client *client, struct sink_tota
     length -= client->skip;
     client->skip = 0;
     answers_length = 0;
-    done = walk(client, data, length);
+    done = walk_packets(&walk, client, data, length);
     totals->packets += client->packets - packets;
     totals->publishes += client->publishes - publishes;
     if (done < 0)
         return SINK_FAILED;
     keep_tail(client, data + done, length - (size_t)done);
-    return answers_length == 0 ? SINK_READING : send_answers(client, answers, answers_length);
+    return answers_length == 0 ? SINK_READING : sink_client_send(client, answers, answers_length);
 }
 
-enum sink_state sink_client_ready(struct sink_client *client, struct sink_totals *totals)
+enum sink_state sink_client_ready(
+    struct sink_client *client, struct sink_totals *totals, struct sink_fan *fan)
 {
-    return client->unsent != NULL ? send_unsent(client) : read_packets(client, totals);
+    return client->unsent != NULL ? send_unsent(client) : read_packets(client, totals, fan);
 }
 
 void sink_client_release(struct sink_client *client)

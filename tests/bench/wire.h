@@ -70,18 +70,32 @@ static inline void wire_write_u16(uint8_t *out, unsigned value)
 
 #define WIRE_NUMBER_DIGITS 5
 #define WIRE_CONNECT_MAX 64
+#define WIRE_TOPIC_MAX 1000
+#define WIRE_SUBSCRIBE_MAX (WIRE_TOPIC_MAX + 16)
+
+/* The client whose PUBLISH packets the sink sends to all that have subscribed. */
+#define WIRE_FAN_CLIENT "fan"
 
 /* Writes number as exactly WIRE_NUMBER_DIGITS decimal digits, leading zeros included. */
 void wire_write_number(uint8_t *out, unsigned number);
 
-/* Writes a CONNECT (clean start, keep alive 0) whose client id is number in digits. Returns its size. */
-size_t wire_write_connect(uint8_t out[WIRE_CONNECT_MAX], enum wire_version version, unsigned number);
+/* Writes a CONNECT (clean start, keep alive 0) whose client id is prefix and then number in digits. Returns
+ * its size. */
+size_t wire_write_connect(
+    uint8_t out[WIRE_CONNECT_MAX], enum wire_version version, const char *prefix, unsigned number);
+
+/* Writes a SUBSCRIBE (packet id 1) with one filter of at most WIRE_TOPIC_MAX bytes. Returns its size. */
+size_t wire_write_subscribe(uint8_t out[WIRE_SUBSCRIBE_MAX], enum wire_version version, unsigned qos,
+    const uint8_t *filter, size_t length);
 
 /* A PUBLISH and the places in it that change from message to message. All messages of a run have the same
  * size. */
 struct wire_publish {
     uint8_t *bytes;
     size_t length;
+    size_t topic_start; /* of the topic's bytes */
+    size_t topic_length;
+    size_t payload_at;
     size_t number_at;    /* of the connection's digits in the topic, 0: the topic has none */
     size_t topic_at;     /* of the topic's digits, 0: one topic a connection */
     size_t packet_id_at; /* 0 with QoS 0 */
@@ -91,7 +105,8 @@ struct wire_publish {
 struct wire_publish_form {
     enum wire_version version;
     unsigned qos;        /* 0 or 1 */
-    size_t payload_size; /* bytes */
+    size_t prefix_size;  /* bytes before the payload that the caller fills: a signature's envelope */
+    size_t payload_size; /* bytes: a text as devices send it */
     const char *topic;   /* the first '%' becomes the connection's number, in five digits */
     bool many_topics;    /* append "/" and the topic's number, in five digits */
 };

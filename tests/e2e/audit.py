@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Audit events, as a SIEM reads them: from the Redis stream."""
-import json
 import time
 
 import redis
+
+import ecs
 
 FIELDS = {
     "action": "event.action", "reason": "event.reason", "outcome": "event.outcome", "severity": "event.severity",
@@ -32,6 +33,13 @@ def matches(event, fields):
                for key, wanted in fields.items())
 
 
+def check_payload_action(event):
+    """A payload in which something was found is blocked, or it goes on and is said to match."""
+    went_on = get(event, "disposition") in ("informed", "monitored")
+    wanted = {"mqtt-payload-matched": True, "mqtt-payload-blocked": False}.get(get(event, "action"), went_on)
+    assert went_on == wanted, event
+
+
 def summary(event):
     parts = {key: get(event, key) for key in ("action", "reason", "user", "client_id", "topic", "rule", "line",
                                               "statement", "disposition")}
@@ -49,10 +57,12 @@ class Audit:
         while True:
             rows = self.connection.xrange(self.stream, self.last, count=5000)
             for identifier, fields in rows:
-                event = json.loads(fields[self.field.encode()])
+                self.last = "(" + identifier.decode()
+                event = ecs.parse(fields[self.field.encode()])
+                ecs.check(event)
+                check_payload_action(event)
                 event["_stream_id"] = identifier.decode()
                 self.seen.append(event)
-                self.last = "(" + identifier.decode()
             if not rows:
                 return self.seen
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Fixtures. make_world starts a world for one test; make_shared_world one for a file whose tests leave it as it was."""
 import os
+import signal
 import sys
 
 import pytest
@@ -27,6 +28,8 @@ def pytest_configure(config):
     except ValueError as error:
         raise pytest.UsageError(f"MQWARD_E2E_BROKER: {error}") from None
     servers.raise_file_limit()
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # of a shell's background job; what we start would inherit it
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     path = os.environ.get("MQWARD_BINARY", "")
     if not os.access(path, os.X_OK) or not os.path.isfile(path):
         raise pytest.UsageError(f"MQWARD_BINARY={path!r} must name the mqward binary under test (tests/run.sh e2e sets it)")

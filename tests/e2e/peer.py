@@ -8,7 +8,7 @@ import time
 
 import raw
 
-TIMEOUT = 10.0  # seconds: for what must happen; nothing waits that long when all is well
+TIMEOUT = 30.0  # seconds: for what must happen; nothing waits that long when all is well
 
 
 class Peer:

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Child processes of a test, each in a folder of its own on a free port of loopback, and waiting for them."""
+import base64
 import contextlib
+import hashlib
 import os
 import random
 import re
@@ -10,7 +12,7 @@ import socket
 import subprocess
 import time
 
-START = 15.0  # seconds that a process may take to be ready, or to end
+START = 45.0  # seconds that a process may take to be ready, or to end
 
 # Ports below the ephemeral range, another part of it for each xdist worker, so that neither outgoing connections
 # nor a neighbour take a port between our look and the server's bind.
@@ -118,9 +120,17 @@ class Process:
             self.kill()
 
 
-def make_password_file(path, users):
-    """A password file as mosquitto_passwd writes it."""
-    for index, (user, password) in enumerate(users.items()):
-        subprocess.run(["mosquitto_passwd", *(["-c"] if index == 0 else []), "-b", path, user, password], check=True,
-                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+def _password_line(user, password, rounds=101):
+    salt = os.urandom(12)
+    key = hashlib.pbkdf2_hmac("sha512", password.encode(), salt, rounds)
+    return f"{user}:$7${rounds}${base64.b64encode(salt).decode()}${base64.b64encode(key).decode()}\n"
+
+
+def make_password_file(path, users, tool=False):
+    """A password file as mosquitto_passwd writes it; tool: by mosquitto_passwd itself, a process for each user."""
+    with open(path, "w", encoding="utf-8") as file:
+        file.write("" if tool else "".join(_password_line(*user) for user in users.items()))
     os.chmod(path, 0o600)
+    for user, password in users.items() if tool else ():
+        subprocess.run(["mosquitto_passwd", "-b", path, user, password], check=True, stdout=subprocess.DEVNULL,
+                       stderr=subprocess.DEVNULL)

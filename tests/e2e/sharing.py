@@ -37,8 +37,8 @@ class Place:
             port = world.wire.port
         configuration = world.proxy.configuration
         configuration["upstreams"][0]["address"] = f"127.0.0.1:{port}"
-        configuration["replay"] = {"redis": {"address": f"127.0.0.1:{self.relay.port}", "timeout": timeout,
-                                             **(more or {})}}
+        redis_ = {"address": f"127.0.0.1:{self.relay.port}", "timeout": timeout, **(more or {})}
+        configuration["replay"] = {"redis": {key: value for key, value in redis_.items() if value is not None}}
         world.proxy.write()
         world.proxy.start()
         self.worlds.append(world)

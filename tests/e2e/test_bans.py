@@ -292,9 +292,13 @@ def test_a_ban_ends_with_its_time(make_world):
     offend(client)
     client.expect_disconnect(0x98)
     refused_eva(world)
+    begun = {line["value"]: line for line in world.proxy.logged("a ban has begun")}
+    assert set(begun) == {"eva", "127.0.0.1"}
+    assert begun["eva"]["by"] == "id" and begun["eva"]["why"].startswith("4 denials")
     events = world.audit.wait_for_count(2, action="client-unbanned")
     assert {(get(event, "reason"), get(event, "mqward.ban.value")) for event in events} == \
         {("ban_expired", "eva"), ("ban_expired", "127.0.0.1")}
+    assert {line["until"] for line in begun.values()} == {get(event, "mqward.ban.until") for event in events}
     eva(world).ping()
     assert bans(world) == {}
 
@@ -374,7 +378,7 @@ def test_names_that_a_terminal_would_obey_are_shown_harmless(make_world):
     name = "x\x1b[31mred\nid      forged\u202e"
     cli(world, "bans", "add", "id", name, "--for", "1h")
     text = cli(world, "bans", "list").stdout
-    assert "\x1b" not in text and "\u202e" not in text and text.splitlines()[0] == "id      x?[31mred?id      forged?"
+    assert "\x1b" not in text and "\u202e" not in text and text.splitlines()[0] == 'id      "x?[31mred?id      forged?"'
     assert ("id", name) in bans(world)
     cli(world, "bans", "lift", "id", name)
 

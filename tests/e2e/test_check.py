@@ -84,7 +84,7 @@ BAD = {
     "an unknown CA": ("client_ca: [fleet]", "client_ca: [fleets]", "mqward.yaml", "did you mean 'fleet'"),
     "a client certificate without a CA": ("      client_ca: [fleet]\n", "", "mqward.yaml", "client_ca"),
     "a missing certificate file": ("certificate: /", "certificate: /nowhere/", "mqward.yaml", "nowhere"),
-    "on_full deny": ("  directory: audit", "  directory: audit\n  on_full: deny", "mqward.yaml", "not supported"),
+    "on_full": ("  directory: audit", "  directory: audit\n  on_full: deni", "mqward.yaml", "did you mean 'deny'"),
     "proxy protocol": ("    tls:\n", "    proxy_protocol: true\n    tls:\n", "mqward.yaml", "not supported"),
     "a missing policy": ("policy: policy.yaml", "policy: polici.yaml", "mqward.yaml", "polici.yaml"),
     "a token source without its keys": ("  - anonymous: {id: anonymous}", "  - jwt: {in: password}", "policy.yaml", "'jwks'"),

@@ -86,7 +86,7 @@ def test_reload_puts_a_good_policy_in_force_and_says_which(world):
     rewrite(world, AFTER)
     result = cli(world, "reload", "-c", world.proxy.path)
     assert result.returncode == 0, result.stderr
-    event = world.audit.wait_for(action="policy-loaded")
+    event = world.audit.wait_for(action="policy-reloaded")
     version = get(event, "mqward.policy_version")
     assert result.stdout == f"reloaded: policy after {version}\n" and version != before
     assert "asked for by uid 0 (pid " in get(event, "mqward.detail") or os.geteuid() != 0
@@ -236,8 +236,21 @@ def test_a_folder_that_others_may_write_to_is_refused(make_world):
     assert "No such file" in refused_start(world)
     os.mkdir(folder)
     os.chmod(folder, 0o777)
-    assert refused_start(world) == "others may write to the folder of the control socket"
-    os.chmod(folder, 0o1777)
+    assert refused_start(world) == f"the folder of the control socket, {folder}: others may write to it"
+    os.chmod(folder, 0o1777)  # whoever is first has the name
+    assert refused_start(world) == f"the folder of the control socket, {folder}: others may write to it"
+    os.chmod(folder, 0o755)
+    world.proxy.start()
+
+
+def test_a_folder_on_the_way_that_others_may_write_to_is_refused(make_world):
+    """They could put another one in the place of the one that is closed to them."""
+    world = make_world(POLICY, configuration={"control": {"socket": "open/closed/control.sock"}}, start=False)
+    folder = os.path.join(world.proxy.folder, "open")
+    os.makedirs(os.path.join(folder, "closed"), 0o755)
+    os.chmod(folder, 0o777)
+    assert refused_start(world) == f"the folder of the control socket, {folder}: others may write to it"
+    os.chmod(folder, 0o1777)  # now they can't
     world.proxy.start()
 
 
@@ -264,7 +277,7 @@ def test_another_user_is_turned_away_even_if_the_mode_lets_in(world):
     finally:
         shutil.rmtree(folder)
     assert world.proxy.logged("somebody who may not ask was turned away")[0]["uid"] == 65534
-    assert not world.audit.all(action="policy-loaded")
+    assert not world.audit.all(action="policy-reloaded")
 
 
 # ---- peers that misbehave ----
@@ -275,7 +288,7 @@ def test_another_user_is_turned_away_even_if_the_mode_lets_in(world):
 def test_what_is_no_request_is_answered_and_changes_nothing(world, request_bytes):
     value = ask(world, request_bytes)
     assert value["ok"] is False and value["error"]
-    assert not world.audit.all(action="policy-loaded")
+    assert not world.audit.all(action="policy-reloaded")
 
 
 def test_a_request_without_end_is_cut(world):
@@ -370,15 +383,23 @@ def test_without_descriptors_the_main_thread_rests(world):
     used = len(os.listdir(f"/proc/{pid}/fd"))
     soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
     resource.prlimit(pid, resource.RLIMIT_NOFILE, (used, hard))
+    peers = []
+
+    def too_many():  # one may be enough, but descriptors of earlier clients become free meanwhile
+        peers.append(connect(world))
+        return world.proxy.logged("can't accept")
+
     try:
-        peer = connect(world)
+        wait_until(too_many, "the failure in the log")
+        peer = peers.pop()
         peer.sendall(b'{"request":"bans"}\n')
-        wait_until(lambda: world.proxy.logged("can't accept"), "the failure in the log")
         before = cpu_seconds(pid)
         time.sleep(1)
         assert cpu_seconds(pid) - before < 0.5
     finally:
         resource.prlimit(pid, resource.RLIMIT_NOFILE, (soft, hard))
+    for other in peers:
+        other.close()
     assert json.loads(answer(peer))["ok"]
     peer.close()
 

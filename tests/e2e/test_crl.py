@@ -14,6 +14,8 @@ from revocation import RevokingAuthority
 from servers import run_cli
 from test_reload import reload
 
+pytestmark = pytest.mark.brokerless
+
 POLICY = """\
 version: 1
 policy: fleet

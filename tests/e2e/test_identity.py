@@ -250,6 +250,9 @@ def test_a_client_id_belongs_to_the_identity(make_world, version, pattern, good,
     for client_id in bad:
         event = refused(world, world.client(version), client_id, refusal(version, 0x85, 2), username="eva", password="secret")
         assert get(event, "reason") == "client_id_not_allowed"
+        detail = f"the client identifier does not fit {pattern}"
+        assert get(event, "mqward.detail") == detail
+        assert event["message"] == f"CONNECT refused: eva from 127.0.0.1: {detail}", "not by the client identifier"
 
 
 def test_a_stolen_client_id_does_not_end_its_owners_session(make_world):

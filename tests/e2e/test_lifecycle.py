@@ -5,13 +5,21 @@ import os
 import resource
 import signal
 import socket
+import subprocess
+import tempfile
 
 import pytest
+import yaml
 
 import brokers
 import raw
 from audit import get
-from servers import wait_until
+from servers import binary, wait_until
+from world import ALLOW_ALL
+
+PLAIN = {"version": 1, "workers": 1, "policy": "policy.yaml",
+         "listeners": [{"name": "plain", "address": "127.0.0.1:0", "plaintext": True}],
+         "upstreams": [{"name": "main", "address": "127.0.0.1:1"}], "audit": {"directory": "audit"}}
 
 
 @pytest.mark.core
@@ -192,6 +200,45 @@ def ignored(pid):
         fields = dict(line.split(":\t", 1) for line in file if ":\t" in line)
     mask = int(fields["SigIgn"], 16) | int(fields["SigCgt"], 16)
     return {number for number in signal.Signals if mask >> (number - 1) & 1}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="the tests' own mqward may be dumped")
+def test_a_crash_leaves_no_core_dump(make_world):
+    world = make_world(broker=False, redis=False, start=False)
+    world.proxy.configuration["audit"]["sinks"] = []
+    world.proxy.write()
+    soft, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (hard, hard))
+    try:
+        world.proxy.start()
+    finally:
+        resource.setrlimit(resource.RLIMIT_CORE, (soft, hard))
+    with open(f"/proc/{world.proxy.process.pid}/limits", encoding="ascii") as file:
+        limits, = [line.split()[4:6] for line in file if line.startswith("Max core file size")]
+    assert limits == ["0", "unlimited" if hard == resource.RLIM_INFINITY else str(hard)]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can look at what it may not dump")
+@pytest.mark.parametrize("options,owner", (((), 0), (("--core-dumps",), 65534)), ids=("closed", "asked for"))
+def test_programs_that_dumps_are_piped_to_get_none(options, owner):
+    """The limit does not hold for them. The kernel gives the files of what can't be dumped to root, proc(5)."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chown(folder, 65534, 65534)
+        for name, text in (("policy.yaml", ALLOW_ALL), ("mqward.yaml", yaml.safe_dump(PLAIN))):
+            with open(os.path.join(folder, name), "w", encoding="utf-8") as file:
+                os.fchmod(file.fileno(), 0o644)
+                file.write(text)
+        with subprocess.Popen([binary(), "run", "-c", "mqward.yaml", *options], cwd=folder, stderr=subprocess.PIPE,
+                              text=True, user=65534, group=65534, extra_groups=[]) as process:
+            log = []
+            try:
+                while not log or 'msg="ready"' not in log[-1]:
+                    log.append(process.stderr.readline())
+                    assert log[-1], log
+                assert os.stat(f"/proc/{process.pid}/environ").st_uid == owner
+            finally:
+                process.terminate()
+                process.stderr.read()
 
 
 def test_workers_share_the_connections(make_world):

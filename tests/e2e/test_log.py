@@ -6,6 +6,8 @@ import pytest
 
 import raw
 
+pytestmark = pytest.mark.brokerless
+
 HOSTILE = ("x\nlevel=error event=forged", 'x" event="forged', "x\r\nforged=1", "x\x1b[2Jforged", "x\u2028event=forged", "x\u0085forged",
            'x","event":"forged')
 POLICY = """\

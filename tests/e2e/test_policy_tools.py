@@ -15,6 +15,8 @@ from signatures import EVA, PLC7, PLC8, REFUSED, events, publish, signed, signed
 from test_check import Folder
 from test_keys import Keys
 
+pytestmark = pytest.mark.brokerless
+
 POLICIES = os.path.join(os.path.dirname(__file__), "..", "policies")
 # A policy with one test that passes, one that fails, and a rule that no test reaches.
 FAILING = """\
@@ -221,7 +223,8 @@ def test_an_explanation_lists_every_rule_with_what_it_has_to_do_with_it(policies
     ("cert plc-7 site=a will st/a/plc-7 retain=true", "allowed by status (plant.yaml:20)"),
     ("password op:eva connect", "accepted"),
     ("password op:eva client_id=eva connect",
-     "refused at CONNECT: client_id_not_allowed: client_id, because of client_id (plant.yaml:8)"),
+     'refused at CONNECT: client_id_not_allowed: the client identifier does not fit "<id>", '
+     "because of client_id (plant.yaml:8)"),
     ("password op:eva subscribe $share/g/dt/#",
      "denied: shared_needs_filter, because of secrets-stay-in (plant.yaml:38)"),
     ("password op:eva dialect=emqx subscribe $queue/st/#",
@@ -689,7 +692,7 @@ def test_records_of_rejected_signatures_are_explained(make_world, tmp_path):
 def found(**changes):
     """The record of a finding in what plc-7 publishes to dt/a/t."""
     record = json.loads(
-        changed(mqtt__topic="dt/a/t", event__action="mqtt-payload-matched", event__reason="payload_matched"))
+        changed(mqtt__topic="dt/a/t", event__action="mqtt-payload-blocked", event__reason="payload_matched"))
     del record["rule"]["id"]
     record["rule"] = {"ruleset": "iot", "name": "eicar", "category": "yara"}
     record["mqtt"]["packet"] = "publish"
@@ -716,7 +719,7 @@ def found(**changes):
 ))
 def test_a_record_of_a_finding_has_the_rule_sets(scans, changes, act, verdict):
     output = explain_record(scans, found(**changes), "site=a").stdout
-    assert output.startswith("record    mqtt-payload-matched, payload_matched, malware (plant.yaml:26)\n")
+    assert output.startswith("record    mqtt-payload-blocked, payload_matched, malware (plant.yaml:26)\n")
     assert f"act       {act}\n" in output and f"verdict   {verdict}\n" in output
 
 

@@ -66,7 +66,7 @@ def test_the_audit_has_both_versions_of_the_policy(make_world):
     world = make_world(POLICY, passwords={"eva": "secret"})
     before = world.audit.wait_for(action="proxy-started")
     reload(world, AFTER)
-    event = world.audit.wait_for(action="policy-loaded")
+    event = world.audit.wait_for(action="policy-reloaded")
     assert get(event, "mqward.previous_policy_version") == get(before, "mqward.policy_version")
     assert get(event, "mqward.policy_version") != get(before, "mqward.policy_version")
 

@@ -123,6 +123,7 @@ def test_a_redis_without_memory_is_told_of_and_comes_back(place):
 def test_rights_that_are_not_enough_are_told_of(place, tmp_path):
     place.command("ACL", "SETUSER", "replay", "on", ">secret", "~mps1:*", "+@all", "-evalsha")
     (tmp_path / "replay.pass").write_text("secret\n", encoding="utf-8")
+    (tmp_path / "replay.pass").chmod(0o600)
     world = place.world(NONCE, wait=False,
                         more={"username": "replay", "password_file": str(tmp_path / "replay.pass")})
     assert "NOPERM" in get(degraded(world, "replay_refused"), "mqward.detail")

@@ -10,6 +10,8 @@ from mqttjs import MqttJs, MqttJsProcess
 from scanning import (EVIL, INVALID, MATCHED, QOS, QUARANTINE, REFUSED, SIZES, VERSIONS, evil, found, harmless,
                       payloads, policy, scan, scan_world)
 
+pytestmark = pytest.mark.brokerless
+
 CHECKS = (
     scan("at: [publish, receive]", name="reject", topics="reject/#"),
     scan("reason_code: not_authorized", name="secret", topics="secret/#"),

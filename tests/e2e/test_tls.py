@@ -9,6 +9,8 @@ import raw
 from audit import get
 from peer import Client, dial
 
+pytestmark = pytest.mark.brokerless
+
 POLICY = """\
 version: 1
 policy: tls

@@ -7,6 +7,7 @@ import shutil
 import pytest
 
 import brokers
+import ecs
 import raw
 from audit import Audit
 from peer import Client, FakeBroker, dial
@@ -35,13 +36,14 @@ class World:
                  listeners=None, start=True):
         self.folder, self.certs, self.policy = str(folder), certs, policy
         self.counter = itertools.count(1)
-        self.audit = self.redis = self.broker = self.fake = self.proxy = None
+        self.audit = self.redis = self.broker = self.fake = self.proxy = self.journal = None
         self.clients = []
         try:
             self._start_broker(broker)
             self._start_redis(redis)
             self.proxy = Mqward(os.path.join(self.folder, "mqward"),
                                 self._configuration(listeners, configuration or {}, passwords), policy)
+            self.journal = ecs.Journal(os.path.join(self.proxy.folder, self.proxy.configuration["audit"]["directory"]))
             if passwords:
                 make_password_file(os.path.join(self.proxy.folder, "users.passwd"), passwords)
             if start:
@@ -84,9 +86,10 @@ class World:
             ],
             "upstreams": [{"name": "main", "address": f"127.0.0.1:{self.broker_port}",
                            "timeouts": {"connect": "5s", "connack": "5s"}}],
-            "cas": {"fleet": self.certs.fleet_ca.path, "broker-ca": self.certs.broker_ca.path,
+            "cas": {"fleet": self.certs.fleet_ca.path, "server": self.certs.server_ca.path, "broker-ca": self.certs.broker_ca.path,
                     "foreign": self.certs.foreign_ca.path},
-            "audit": {"directory": "audit", "fsync": "100ms", "ring": "1MiB",
+            # each event by itself: tests of floods set aggregate
+            "audit": {"directory": "audit", "fsync": "100ms", "ring": "1MiB", "aggregate": "0s",
                       "sinks": [{"name": "siem", "redis": {"address": f"127.0.0.1:{self.redis.port}",
                                                            "stream": "mqward:audit", "timeout": "2s"}}]},
             "log": {"level": "debug", "format": "json"},
@@ -159,6 +162,8 @@ class World:
     def check(self):
         if self.proxy and self.proxy.process and not getattr(self, "killed", False):
             self.proxy.check()
+        if self.journal:
+            self.journal.check()
 
     def stop(self):
         """Ends all; fails if mqward does not end well. Idempotent."""
@@ -170,6 +175,8 @@ class World:
         try:
             if self.proxy:
                 self.proxy.finish()
+            if self.journal:
+                self.journal.check()
         finally:
             for server in (self.proxy, self.fake, self.broker, self.redis):
                 if server:

@@ -18,8 +18,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const struct record_seal seal = {
-        0x6920d2f13f1c9a52, 1042, 1767323046001999, {0x6920d2f13f1c9a52, 3, 77}, "edge"};
+    static const struct record_seal seal = {.epoch = 0x6920d2f13f1c9a52,
+        .sequence = 1042,
+        .sealed_us = 1767323046001999,
+        .origin = {0x6920d2f13f1c9a52, 3, 77},
+        .checkpoint = NULL,
+        .hostname = "edge"};
     static uint8_t again[AUDIT_EVENT_MAX];
     static struct buffer line;
     struct view input = view_of(data, size);

@@ -12,7 +12,21 @@
 
 static void check_redis(const struct config_redis_server *server)
 {
-    assert((server->address.host == NULL) == (server->address.unix_path != NULL));
+    const bool address = server->address.text != NULL;
+    assert(address + (server->sentinel != NULL) + (server->cluster.count > 0) == 1);
+    assert(!address || (server->address.host == NULL) == (server->address.unix_path != NULL));
+}
+
+static void check_sink(const struct config_sink *sink)
+{
+    unsigned kinds = (sink->redis != NULL) + (sink->kafka != NULL) + (sink->file != NULL) +
+                     (sink->output != NULL) + (sink->syslog != NULL);
+
+    assert(strchr(sink->name, '/') == NULL && kinds == 1);
+    if (sink->redis != NULL)
+        check_redis(&sink->redis->server);
+    assert(sink->kafka == NULL || (sink->kafka->brokers != NULL && sink->kafka->topic != NULL));
+    assert(sink->file == NULL || (sink->file->path.path != NULL && sink->file->keep > 0));
 }
 
 static void check_rules(const struct config *config)
@@ -42,11 +56,8 @@ static void check_config(const struct config *config)
         for (size_t j = 0; listener->tls != NULL && j < listener->tls->client_ca_count; j++)
             assert(listener->tls->client_cas[j] != NULL);
     }
-    for (size_t i = 0; i < config->audit.sink_count; i++) {
-        const struct config_sink *sink = &config->audit.sinks[i];
-        assert(strchr(sink->name, '/') == NULL && sink->redis != NULL);
-        check_redis(&sink->redis->server);
-    }
+    for (size_t i = 0; i < config->audit.sink_count; i++)
+        check_sink(&config->audit.sinks[i]);
     if (config->replay.redis != NULL) {
         check_redis(&config->replay.redis->server);
         assert(strlen(config->replay.redis->prefix) <= CONFIG_REPLAY_PREFIX_MAX);

@@ -159,8 +159,7 @@ static struct session_rates on_count(
 {
     (void)context, (void)bytes;
     return (struct session_rates){
-        .refused = what == SESSION_MESSAGE && ++now->messages % 7 == 0 ? checks & 0x80 : 0,
-        .now_ns = RATE_SECOND_NS * (now->messages + 1)};
+        .refused = what == SESSION_MESSAGE && ++now->messages % 7 == 0 ? checks & 0x80 : 0};
 }
 
 /* ---- what comes out ---- */
@@ -261,6 +260,11 @@ static void resolve_all(void)
     CHECK(!session_is_asking(now->session) && !session_is_asking_broker(now->session));
 }
 
+static size_t audit_length(void)
+{
+    return buffer_length(&now->streams[AUDIT_CLIENT]) + buffer_length(&now->streams[AUDIT_BROKER]);
+}
+
 static void feed(enum mqtt_direction from, struct view bytes)
 {
     bool broker = from == MQTT_FROM_SERVER;
@@ -275,10 +279,14 @@ static void feed(enum mqtt_direction from, struct view bytes)
     if (now->closed)
         return;
     CHECK(mqtt_frame_next(bytes, from, session_version(now->session), SIZE_MAX, &frame, &error) == MQTT_OK);
-    CHECK(session_audit_room(now->session, &frame) > 0);
+    struct session_need need = session_audit_need(now->session, &frame);
+    size_t told = audit_length();
+
+    CHECK(need.usual > 0 && need.most >= need.usual);
     if ((broker ? session_broker_packet : session_client_packet)(now->session, &frame, &output) ==
         SESSION_FORWARD)
         take(bytes, from);
+    CHECK(audit_length() - told <= need.most);
     take_output(&output);
     if (!now->defers)
         resolve_all();

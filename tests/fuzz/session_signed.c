@@ -90,8 +90,7 @@ static struct session_rates on_count(
     void *context, enum session_counted what, uint64_t checks, uint64_t bytes)
 {
     (void)context, (void)bytes;
-    return (struct session_rates){
-        .refused = limited && what == SESSION_MESSAGE ? checks & 4 : 0, .now_ns = RATE_SECOND_NS};
+    return (struct session_rates){.refused = limited && what == SESSION_MESSAGE ? checks & 4 : 0};
 }
 
 static struct message *message_of(const struct session_replay *asked)

@@ -44,6 +44,8 @@ class Outcome(NamedTuple):
 
 def load_rows():
     import decoding
+    import floods
+    import metrics
     import policy
     import publish
     import replay
@@ -52,7 +54,8 @@ def load_rows():
     import sessions
     import signatures
     import subscribe
-    tables = (decoding, sessions, publish, subscribe, policy, signatures, replay, scanning, secrets_kept)
+    import tail
+    tables = (decoding, sessions, publish, subscribe, policy, signatures, replay, scanning, secrets_kept, floods, metrics, tail)
     rows = [row for table in tables for row in table.ROWS]
     names = [row.name for row in rows]
     twice = sorted({name for name in names if names.count(name) > 1})

@@ -43,7 +43,7 @@ ROWS = [
         "if (mqtt_properties_find(properties, MQTT_ASSIGNED_CLIENT_IDENTIFIER, &assigned)) {", "if (false) {",
         "test_semantics_sessions.py::test_an_assigned_client_id_fills_placeholders_and_is_held_to_the_binding"),
     row("client-id-binding", "a client id belongs to the identity that the policy binds it to", "policy/identity.c",
-        'return fits ? identified() : identity_refused(REASON_client_id_not_allowed, &pattern->info, "client_id");',
+        "return fits ? identified()\n                : identity_refused(REASON_client_id_not_allowed, &pattern->info, pattern->mismatch);",
         "(void)fits;\n    return identified();", f"{REFUSED}[client id-v3.1.1]"),
     row("takeover", "a takeover by another identity is refused", "proxy/registry.c",
         "return REASON_client_id_in_use;", "(void)id;",

@@ -55,7 +55,8 @@ rules:
 limits: {packet: 16MiB, subscriptions: 1000000}
 audit: {deny: all, allow: 0%, payload: hash}
 """
-CONFIGURATION = {"limits": {"filters": 65535}}
+# A SUBSCRIBE of many filters may have much to tell: the ring is as large as it is where nobody says.
+CONFIGURATION = {"limits": {"filters": 65535}, "audit": {"ring": "8MiB"}}
 
 HESITATION = 0.5  # seconds: a server that has not refused by then is asked with a PINGREQ whether it will
 FIRST_ANSWER = 5.0  # seconds: a CONNECT can't be followed by a PINGREQ, so its answer is waited for

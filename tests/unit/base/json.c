@@ -93,10 +93,16 @@ Test(json, escapes_what_could_break_out)
         {{(const uint8_t *)"\"\\", 2}, "\\\"\\\\"},
         {{(const uint8_t *)"\b\f\n\r\t", 5}, "\\b\\f\\n\\r\\t"},
         {{(const uint8_t *)"a\0b\x1F\x7F", 5}, "a\\u0000b\\u001f\\u007f"},
-        {{(const uint8_t *)"\xC2\x80\xC2\x9F\xC2\xA0", 6}, "\\u0080\\u009f\xC2\xA0"},
+        {{(const uint8_t *)"\xC2\x80\xC2\x9F\xC2\xA1", 6}, "\\u0080\\u009f\xC2\xA1"},
         {{(const uint8_t *)"\xE2\x80\xA7\xE2\x80\xA8\xE2\x80\xA9\xE2\x80\xAA", 12},
-            "\xE2\x80\xA7\\u2028\\u2029\xE2\x80\xAA"},
+            "\xE2\x80\xA7\\u2028\\u2029\\u202a"},
+        {VIEW("\u202e\u2066\u200b\u00a0\u3164\ufe0f"), "\\u202e\\u2066\\u200b\\u00a0\\u3164\\ufe0f"},
+        {VIEW("\U000e0041\U0001f4df"), "\\udb40\\udc41\xF0\x9F\x93\x9F"},
         {{(const uint8_t *)"\xF0\x9F\x90\x8D", 4}, "\xF0\x9F\x90\x8D"},
+        {VIEW("\u00e9\u0436\u200b\u4e2d\u4e2dx\u0436\"\u00e9"),
+            "\u00e9\u0436\\u200b\u4e2d\u4e2dx\u0436\\\"\u00e9"},
+        {VIEW("\u00e9\xFF\u4e2d\u202e\u202e\u4e2d\xE4\xB8"),
+            "\u00e9\\ufffd\u4e2d\\u202e\\u202e\u4e2d\\ufffd\\ufffd"},
         {{(const uint8_t *)"a\xFF"
                            "b\xC3",
              4},
@@ -184,19 +190,21 @@ static void expect_capped(struct view value, size_t limit, const char *text)
 Test(json, cuts_long_strings_at_a_character)
 {
     expect_capped(VIEW("abc"), 3, "\"abc\"");
-    expect_capped(VIEW("abcd"), 3, "\"abc\xE2\x80\xA6\"");
-    expect_capped(VIEW("ab\xC3\xA9"), 3, "\"ab\xE2\x80\xA6\"");
-    expect_capped(VIEW("\xC3\xA9\xC3\xA9"), 2, "\"\xC3\xA9\xE2\x80\xA6\"");
-    expect_capped(VIEW("\xF0\x9F\x90\x8Dx"), 3, "\"\xE2\x80\xA6\"");
-    expect_capped(VIEW("\xF0\x9F\x90\x8Dx"), 4, "\"\xF0\x9F\x90\x8D\xE2\x80\xA6\"");
-    /* ... and so does one that was cut before, within the character. */
-    expect_capped(VIEW("ab\xE2\x82"), 3, "\"ab\xE2\x80\xA6\"");
-    expect_capped(VIEW("a\xF0\x9F\x90"), 3, "\"a\xE2\x80\xA6\"");
-    expect_capped(VIEW("abc"), 0, "\"\xE2\x80\xA6\"");
-    expect_capped(VIEW(""), 0, "\"\"");
+    expect_capped(VIEW(""), 3, "\"\"");
+    expect_capped(VIEW("abcd"), 3, "\"\xE2\x80\xA6\"");
+    expect_capped(VIEW("abcdef"), 6, "\"abcdef\"");
+    /* The mark is within the limit. */
+    expect_capped(VIEW("abcdefg"), 6, "\"abc\xE2\x80\xA6\"");
+    expect_capped(VIEW("ab\xC3\xA9xyz"), 6, "\"ab\xE2\x80\xA6\"");
+    expect_capped(VIEW("\xC3\xA9\xC3\xA9\xC3\xA9"), 5, "\"\xC3\xA9\xE2\x80\xA6\"");
+    expect_capped(VIEW("\xF0\x9F\x90\x8Dxyz"), 6, "\"\xE2\x80\xA6\"");
+    expect_capped(VIEW("\xF0\x9F\x90\x8D\xF0\x9F\x90\x8D"), 7, "\"\xF0\x9F\x90\x8D\xE2\x80\xA6\"");
+    /* ... also where somebody cut the text before, within a character. */
+    expect_capped(VIEW("abcde\xE2\x82"), 6, "\"abc\xE2\x80\xA6\"");
+    expect_capped(VIEW("abc\xF0\x9F\x90\x8D\xF0\x9F\x90"), 9, "\"abc\xE2\x80\xA6\"");
     /* Bytes that are no character are cut anywhere. */
-    expect_capped(VIEW("\x80\x80\x80\x80\x80"), 4, "\"\\ufffd\\ufffd\\ufffd\\ufffd\xE2\x80\xA6\"");
-    expect_capped(VIEW("a\xC3zz"), 2, "\"a\\ufffd\xE2\x80\xA6\"");
+    expect_capped(VIEW("\x80\x80\x80\x80\x80"), 4, "\"\\ufffd\xE2\x80\xA6\"");
+    expect_capped(VIEW("a\xC3zzzz"), 5, "\"a\\ufffd\xE2\x80\xA6\"");
 }
 
 Test(json, goes_sixteen_deep)
@@ -220,6 +228,13 @@ static struct json misuse(void)
 
     json_write_begin(&json, &misuse_out);
     return json;
+}
+
+Test(json, refuses_a_limit_without_room_for_the_mark, .signal = SIGABRT)
+{
+    struct json json = misuse();
+
+    json_write_string_capped(&json, NULL, VIEW("abc"), 2);
 }
 
 Test(json, refuses_seventeen, .signal = SIGABRT)

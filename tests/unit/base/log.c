@@ -89,6 +89,11 @@ Test(log, quotes_and_escapes_so_that_no_peer_forges_a_line)
     expect_value(VIEW("\xFF\xC3"), "\"\\xFF\\xC3\"");
     expect_value(VIEW("\xC2\x9B"), "\"\\xC2\\x9B\"");
     expect_value(VIEW("\xE2\x80\xA8"), "\"\\xE2\\x80\\xA8\"");
+    expect_value(VIEW("\u202e"), "\"\\xE2\\x80\\xAE\""); /* an override of the direction */
+    expect_value(VIEW("\u2066"), "\"\\xE2\\x81\\xA6\"");
+    expect_value(VIEW("\u200b"), "\"\\xE2\\x80\\x8B\""); /* nothing to be seen of it */
+    expect_value(VIEW("a\u00a0b=c"), "\"a\\xC2\\xA0b=c\"");
+    expect_value(VIEW("温度"), "温度");
     expect_value(VIEW("\xED\xA0\x80"), "\"\\xED\\xA0\\x80\"");
 }
 

@@ -86,6 +86,22 @@ Test(arena, aborts_when_a_product_overflows, .signal = SIGABRT)
     arena_calloc(arena_new(), SIZE_MAX / 2, 3);
 }
 
+Test(arena, one_that_knows_its_size_holds_more_all_the_same)
+{
+    struct arena *arena = arena_new_of(1);
+
+    for (size_t i = 1; i < 3000; i *= 3) {
+        uint8_t *memory = arena_alloc(arena, i);
+        for (size_t k = 0; k < i; k++)
+            cr_assert_eq(memory[k], 0);
+        memset(memory, 0xFF, i);
+    }
+    arena_free(arena);
+    arena = arena_new_of(SIZE_MAX); /* no more than any other has at once */
+    cr_expect_not_null(arena_alloc(arena, 16));
+    arena_free(arena);
+}
+
 /* A queue of a running number: what comes out is what went in, whatever the sizes of the steps. */
 Test(buffer, is_a_queue_at_every_size_of_step)
 {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The notation of numbers, sizes, durations and shares. */
 #include <criterion/criterion.h>
+#include <stdio.h>
 
 #include "base/number.h"
 
@@ -174,4 +175,21 @@ Test(number, reads_shares_as_parts_per_million)
     };
 
     CHECK_ROWS(parse_share, rows);
+}
+
+Test(number, numbers_are_written_as_printf_writes_them)
+{
+    static const uint64_t values[] = {
+        0, 1, 9, 10, 99, 100, 4294967295, 4294967296, UINT64_MAX - 1, UINT64_MAX};
+
+    for (size_t i = 0; i < sizeof(values) / sizeof(values[0]); i++) {
+        char expected[64], out[64];
+        int length = snprintf(expected, sizeof(expected), "%llu", (unsigned long long)values[i]);
+        *number_put_decimal(out, values[i]) = '\0';
+        cr_expect_str_eq(out, expected);
+        cr_expect_leq(length, NUMBER_DECIMAL_MAX);
+        snprintf(expected, sizeof(expected), "%016llx", (unsigned long long)values[i]);
+        *number_put_hex64(out, values[i]) = '\0';
+        cr_expect_str_eq(out, expected);
+    }
 }

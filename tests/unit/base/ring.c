@@ -5,7 +5,6 @@
 #include <criterion/criterion.h>
 #include <pthread.h>
 #include <sched.h>
-#include <semaphore.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -259,106 +258,6 @@ Test(ring, two_threads_pass_millions_of_records)
     pthread_join(producer, NULL);
     cr_assert_eq(ring_used(ring), 0);
     ring_close(ring);
-}
-
-static sem_t wake_up;
-
-static void *produce_and_wake(void *argument)
-{
-    struct ring *ring = argument;
-
-    for (int i = 0; i < 50000; i++) {
-        while (!ring_push(ring, VIEW("event")))
-            sched_yield();
-        if (ring_consumer_sleeping(ring)) {
-            ring_set_consumer_sleeping(ring, false);
-            sem_post(&wake_up);
-        }
-        if (i % 3 == 0) /* let the consumer fall asleep now and then */
-            sched_yield();
-    }
-    return NULL;
-}
-
-Test(ring, a_sleeping_consumer_is_always_woken)
-{
-    struct ring *ring = ring_new(CAPACITY);
-    struct ring_record record;
-    pthread_t producer;
-
-    sem_init(&wake_up, 0, 0);
-    pthread_create(&producer, NULL, produce_and_wake, ring);
-    for (int taken = 0; taken < 50000;) {
-        if (ring_peek(ring, &record) == 1) {
-            ring_pop(ring);
-            taken++;
-            continue;
-        }
-        ring_set_consumer_sleeping(ring, true);
-        if (ring_peek(ring, &record) == 1)
-            continue;
-        struct timespec limit;
-        clock_gettime(CLOCK_REALTIME, &limit);
-        limit.tv_sec += 20;
-        CHECK(sem_timedwait(&wake_up, &limit) == 0, "not woken after %d records", taken);
-    }
-    pthread_join(producer, NULL);
-    ring_close(ring);
-}
-
-/* The instant that matters, again and again: one pushes and looks at the flag, the other sets the flag and
- * looks into the ring. One of them at least must see the other. */
-struct meeting {
-    struct ring *ring;
-    _Atomic unsigned turn;
-    _Atomic unsigned done;
-    bool seen_sleeping;
-};
-
-#define MEETINGS 200000
-
-static void wait_for(_Atomic unsigned *counter, unsigned value)
-{
-    for (unsigned spins = 0; atomic_load(counter) != value; spins++)
-        if (spins > 10000)
-            sched_yield();
-}
-
-static void *meet(void *argument)
-{
-    struct meeting *meeting = argument;
-
-    for (unsigned i = 1; i <= MEETINGS; i++) {
-        wait_for(&meeting->turn, i);
-        ring_push(meeting->ring, VIEW("event"));
-        meeting->seen_sleeping = ring_consumer_sleeping(meeting->ring);
-        atomic_store(&meeting->done, i);
-    }
-    return NULL;
-}
-
-Test(ring, producer_and_consumer_cannot_both_miss_each_other)
-{
-    static struct meeting meeting;
-    struct ring_record record;
-    pthread_t producer;
-
-    meeting.ring = ring_new(CAPACITY);
-    pthread_create(&producer, NULL, meet, &meeting);
-    for (unsigned i = 1; i <= MEETINGS; i++) {
-        ring_set_consumer_sleeping(meeting.ring, false);
-        atomic_store(&meeting.turn, i);
-        for (volatile unsigned wait = i % 256; wait > 0; wait--)
-            ; /* now earlier, now later than the push */
-        ring_set_consumer_sleeping(meeting.ring, true);
-        bool seen_record = ring_peek(meeting.ring, &record) == 1;
-        wait_for(&meeting.done, i);
-        CHECK(seen_record || meeting.seen_sleeping, "meeting %u", i);
-        CHECK(ring_peek(meeting.ring, &record) == 1);
-        ring_pop(meeting.ring);
-    }
-    pthread_join(producer, NULL);
-    ring_close(meeting.ring);
 }
 
 /* ---- damaged memory ---- */

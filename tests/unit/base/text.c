@@ -289,14 +289,14 @@ Test(clock, times_of_files_are_read)
     uint64_t seconds = 7;
     for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
         char text[CLOCK_SECONDS_LENGTH + 1];
-        cr_expect_eq(clock_parse_timestamp(view_of_string(good[i].text), &seconds), 0, "%s", good[i].text);
+        cr_expect_eq(clock_parse_seconds(view_of_string(good[i].text), &seconds), 0, "%s", good[i].text);
         cr_expect_eq(seconds, good[i].seconds, "%s", good[i].text);
         clock_format_seconds(seconds, text);
         cr_expect_str_eq(text, good[i].text);
     }
     seconds = 7;
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
-        cr_expect_eq(clock_parse_timestamp(view_of_string(bad[i]), &seconds), -1, "'%s'", bad[i]);
+        cr_expect_eq(clock_parse_seconds(view_of_string(bad[i]), &seconds), -1, "'%s'", bad[i]);
     cr_expect_eq(seconds, 7);
 }
 
@@ -307,7 +307,26 @@ Test(clock, each_day_is_read_as_it_is_written)
         char text[CLOCK_SECONDS_LENGTH + 1];
         uint64_t seconds = 0;
         clock_format_seconds(day * 86400 + 4711, text);
-        CHECK(clock_parse_timestamp(view_of_string(text), &seconds) == 0 && seconds == day * 86400 + 4711,
-            "%s", text);
+        CHECK(clock_parse_seconds(view_of_string(text), &seconds) == 0 && seconds == day * 86400 + 4711, "%s",
+            text);
+    }
+}
+
+Test(clock, a_timestamp_is_read_as_it_is_written_and_in_no_other_way)
+{
+    static const char *const bad[] = {"", "2026-01-02T03:04:05Z", "2026-01-02T03:04:05.00124Z",
+        "2026-01-02T03:04:05.0012456Z", "2026-01-02T03:04:05,001245Z", "2026-01-02T03:04:05.001245z",
+        "2026-01-02T03:04:05.00124 Z", "2026-01-02T03:04:05.+01245Z", "2026-01-02 03:04:05.001245Z",
+        "2026-02-29T03:04:05.001245Z", "2026-01-02T24:00:00.001245Z", "1969-12-31T23:59:59.999999Z"};
+    const uint64_t last = UINT64_C(253402300799999999);
+    char text[CLOCK_TIMESTAMP_LENGTH + 1];
+    uint64_t back = 7;
+
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+        cr_expect_eq(clock_parse_timestamp(view_of_string(bad[i]), &back), -1, "'%s'", bad[i]);
+    cr_expect_eq(back, 7);
+    for (uint64_t wall_us = 0; wall_us <= last; wall_us += 1 + last / 100003) {
+        clock_format_timestamp(wall_us, text);
+        CHECK(clock_parse_timestamp(view_of_string(text), &back) == 0 && back == wall_us, "%s", text);
     }
 }

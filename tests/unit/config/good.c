@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "exporters/sink_syslog.h"
 #include "policy/replay.h"
 #include "proxy/config.h"
 
@@ -44,6 +45,24 @@ static struct loaded load_text(const char *text)
     struct loaded loaded = load(path);
     close(descriptor);
     return loaded;
+}
+
+Test(config_good, source_addresses_are_kept_in_their_order)
+{
+    struct loaded loaded =
+        load_text("version: 1\npolicy: p.yaml\n" LISTENER "upstreams: [{name: main, address: 'broker:1883', "
+                  "source_addresses: [127.0.0.3, '::1', 127.0.0.2]}]\n"
+                  "audit: {directory: audit}\n");
+    const struct config_addresses *sources;
+
+    cr_assert_not_null(loaded.config);
+    sources = &loaded.config->upstreams[0].sources;
+    cr_assert_eq(sources->count, 3);
+    cr_expect_str_eq(sources->items[0].host, "127.0.0.3");
+    cr_expect_str_eq(sources->items[1].host, "::1");
+    cr_expect_str_eq(sources->items[2].host, "127.0.0.2");
+    cr_expect_eq(sources->items[2].port, 0);
+    unload(&loaded);
 }
 
 Test(config_good, the_smallest_file_has_the_documented_defaults)
@@ -96,6 +115,9 @@ Test(config_good, the_smallest_file_has_the_documented_defaults)
     cr_expect_eq(config->audit.segment_bytes, 64 << 20);
     cr_expect_eq(config->audit.quota_bytes, 1 << 30);
     cr_expect_eq(config->audit.retention_ms, UINT64_C(7) * 24 * 3600 * 1000);
+    cr_expect_null(config->audit.chain.signing_key.path);
+    cr_expect_eq(config->audit.chain.checkpoint.events, 10000);
+    cr_expect_eq(config->audit.chain.checkpoint.interval_ms, 60000);
     cr_expect_eq(config->audit.sink_count, 0);
 
     cr_expect_eq(config->replay.nonces, REPLAY_TOTAL);
@@ -234,8 +256,14 @@ Test(config_good, the_audit_has_what_was_written)
     cr_expect_eq(audit->segment_bytes, 1 << 20);
     cr_expect_eq(audit->quota_bytes, 4 << 20);
     cr_expect_eq(audit->retention_ms, 0);
+    cr_expect_str_eq(audit->chain.signing_key.path, GOOD "trail.pem");
+    cr_expect_eq(audit->chain.checkpoint.events, 500);
+    cr_expect_eq(audit->chain.checkpoint.interval_ms, 5000);
     cr_expect_str_eq(loaded.config->control_socket.path, "/run/mqward/control.sock");
-    cr_assert_eq(audit->sink_count, 2);
+    cr_expect_str_eq(loaded.config->admin.listen.host, "::");
+    cr_expect_eq(loaded.config->admin.listen.port, 9883);
+    cr_expect(loaded.config->admin.remote);
+    cr_assert_eq(audit->sink_count, 6);
     cr_expect_str_eq(audit->sinks[0].name, "siem");
     const struct config_redis *redis = audit->sinks[0].redis;
     cr_expect_str_eq(redis->server.address.host, "::1");
@@ -245,11 +273,11 @@ Test(config_good, the_audit_has_what_was_written)
     cr_expect_eq(redis->max_length, 0);
     cr_expect(redis->shared);
     cr_expect_eq(redis->server.database, 3);
-    cr_expect_str_eq(redis->server.username, "mqward");
-    cr_expect_str_eq(redis->server.password_file.path, "/etc/mqward/redis.pass");
+    cr_expect_str_eq(redis->server.access.username, "mqward");
+    cr_expect_str_eq(redis->server.access.password_file.path, "/etc/mqward/redis.pass");
     cr_expect_eq(redis->server.timeout_ms, 250);
-    cr_expect_eq(redis->server.tls->ca, &loaded.config->cas[1]);
-    cr_expect(redis->server.tls->verify, "Redis over TLS is always verified");
+    cr_expect_eq(redis->server.access.tls->ca, &loaded.config->cas[1]);
+    cr_expect(redis->server.access.tls->verify, "Redis over TLS is always verified");
     redis = audit->sinks[1].redis;
     cr_expect_str_eq(redis->server.address.unix_path, "/run/redis/redis.sock");
     cr_expect_null(redis->server.address.host);
@@ -257,7 +285,74 @@ Test(config_good, the_audit_has_what_was_written)
     cr_expect_str_eq(redis->field, "event");
     cr_expect_eq(redis->max_length, 1000000);
     cr_expect_eq(redis->server.timeout_ms, 5000);
-    cr_expect_null(redis->server.tls);
+    cr_expect_null(redis->server.access.tls);
+    unload(&loaded);
+}
+
+Test(config_good, sinks_that_answer_nothing_have_what_was_written)
+{
+    struct loaded loaded = load(GOOD "full.yaml");
+    const struct config_audit *audit = &loaded.config->audit;
+
+    const struct config_sink_file *file = audit->sinks[2].file;
+    cr_expect_str_eq(file->path.path, "/var/log/mqward/audit.ndjson");
+    cr_expect(file->mode == 0644 && file->max_size == UINT64_C(64) << 20 && file->keep == 7 &&
+              file->timeout_ms == 1000);
+    cr_expect_eq(audit->sinks[3].output->timeout_ms, 2000);
+    const struct config_sink_syslog *syslog = audit->sinks[4].syslog;
+    cr_expect_str_eq(syslog->address.host, "::1");
+    cr_expect(syslog->address.port == 6514 && !syslog->udp);
+    cr_expect_eq(syslog->tls->ca, &loaded.config->cas[1]);
+    cr_expect_str_eq(syslog->tls->server_name, "siem.example");
+    cr_expect(syslog->tls->verify, "syslog over TLS is always verified");
+    cr_expect_eq(audit->sinks[4].tls, syslog->tls);
+    cr_expect(syslog->framing == SYSLOG_LINES && syslog->format == SYSLOG_CEF && syslog->facility == 13);
+    cr_expect_str_eq(syslog->sd_id, "trail@99999");
+    cr_expect(syslog->max_message == 60 << 10 && syslog->timeout_ms == 3000);
+    syslog = audit->sinks[5].syslog;
+    cr_expect_str_eq(syslog->address.unix_path, "/dev/log");
+    cr_expect(
+        syslog->framing == SYSLOG_OCTET_COUNTING && syslog->format == SYSLOG_JSON && syslog->facility == 16);
+    cr_expect_str_eq(syslog->sd_id, "mqward@32473");
+    cr_expect(syslog->max_message == 8 << 10 && syslog->timeout_ms == 10000 && syslog->tls == NULL);
+    unload(&loaded);
+}
+
+Test(config_good, a_redis_is_found_by_sentinels_or_in_a_cluster)
+{
+    struct loaded loaded =
+        load_text("version: 1\npolicy: p\n" LISTENER UPSTREAM "audit:\n  directory: a\n  sinks:\n"
+                  "    - name: watched\n      redis:\n"
+                  "        sentinel: {addresses: ['a:1', '[::1]:2'], master: main,\n"
+                  "          username: u, password_file: s.pass, tls: {}}\n"
+                  "        username: v\n        password_file: r.pass\n"
+                  "        list: '{q}'\n        max_length: 7\n        replicas: 2\n"
+                  "    - name: sharded\n"
+                  "      redis: {cluster: ['a:1', 'b:2', 'c:3'], channel: news}\n"
+                  "replay: {redis: {sentinel: {addresses: ['x:9'], master: m}}}\n");
+    cr_assert_not_null(loaded.config);
+    const struct config_redis *redis = loaded.config->audit.sinks[0].redis;
+    const struct config_redis_sentinel *sentinel = redis->server.sentinel;
+    cr_expect_null(redis->server.address.text);
+    cr_assert_eq(sentinel->addresses.count, 2);
+    cr_expect_str_eq(sentinel->addresses.items[0].host, "a");
+    cr_expect_eq(sentinel->addresses.items[1].port, 2);
+    cr_expect_str_eq(sentinel->master, "main");
+    cr_expect_str_eq(sentinel->access.username, "u");
+    cr_expect_not_null(sentinel->access.tls);
+    cr_expect_str_eq(redis->server.access.username, "v");
+    cr_expect_null(redis->server.access.tls, "each has its own");
+    cr_expect_null(redis->stream);
+    cr_expect_str_eq(redis->list, "{q}");
+    cr_expect_eq(redis->max_length, 7);
+    cr_expect_eq(redis->replicas, 2);
+    redis = loaded.config->audit.sinks[1].redis;
+    cr_expect_null(redis->server.sentinel);
+    cr_assert_eq(redis->server.cluster.count, 3);
+    cr_expect_str_eq(redis->server.cluster.items[2].host, "c");
+    cr_expect_str_eq(redis->channel, "news");
+    cr_expect_null(redis->stream);
+    cr_expect_str_eq(loaded.config->replay.redis->server.sentinel->master, "m");
     unload(&loaded);
 }
 
@@ -275,10 +370,10 @@ Test(config_good, the_replay_store_has_what_was_written)
     cr_expect_str_eq(server->address.host, "redis.example");
     cr_expect_eq(server->address.port, 6380);
     cr_expect_eq(server->database, 1);
-    cr_expect_str_eq(server->username, "replay");
-    cr_expect_str_eq(server->password_file.path, GOOD "replay.pass");
+    cr_expect_str_eq(server->access.username, "replay");
+    cr_expect_str_eq(server->access.password_file.path, GOOD "replay.pass");
     cr_expect_eq(server->timeout_ms, 250);
-    cr_expect_eq(server->tls->ca, &loaded.config->cas[1]);
+    cr_expect_eq(server->access.tls->ca, &loaded.config->cas[1]);
     unload(&loaded);
 }
 
@@ -292,8 +387,8 @@ Test(config_good, a_shared_replay_store_needs_an_address_alone)
     cr_expect_str_eq(redis->prefix, "mps1:");
     cr_expect_eq(redis->server.timeout_ms, 1000);
     cr_expect_eq(redis->server.database, 0);
-    cr_expect_null(redis->server.username);
-    cr_expect_null(redis->server.tls);
+    cr_expect_null(redis->server.access.username);
+    cr_expect_null(redis->server.access.tls);
     unload(&loaded);
 }
 

@@ -168,6 +168,8 @@ static void directory_check_line(void *argument, struct view line, const struct 
         state->sequence = 0;
     }
     cr_assert_eq(head->sequence, ++state->sequence, "the sequence has no gap");
+    if (record_is_checkpoint(line)) /* from no ring */
+        return;
     if (state->count == state->capacity) {
         state->capacity = state->capacity == 0 ? 1024 : state->capacity * 2;
         state->origins = realloc(state->origins, state->capacity * sizeof(*state->origins));
@@ -195,14 +197,14 @@ static int directory_compare_origins(const void *left, const void *right)
 size_t directory_check(const char *path, uint8_t *seen, size_t seen_size)
 {
     struct directory_state state = {.seen = seen, .seen_size = seen_size};
-    size_t count = directory_lines(path, directory_check_line, &state);
 
-    if (count > 0)
+    directory_lines(path, directory_check_line, &state);
+    if (state.count > 0)
         qsort(state.origins, state.count, sizeof(*state.origins), directory_compare_origins);
     for (size_t i = 1; i < state.count; i++)
         cr_assert_neq(directory_compare_origins(&state.origins[i - 1], &state.origins[i]), 0,
             "ring %u, serial %llu is in the journal twice", state.origins[i].ring,
             (unsigned long long)state.origins[i].serial);
     free(state.origins);
-    return count;
+    return state.count;
 }

@@ -34,7 +34,8 @@ size_t directory_lines(const char *path,
 /* The journal's lines with the action. */
 size_t directory_actions(const char *path, const char *action);
 /* Asserts: lines parse, sequences are gapless from 1 in each epoch, no origin occurs twice. Marks which
- * numbers of event_numbered() are there (seen may be NULL) and returns how many there are. */
+ * numbers of event_numbered() are there (seen may be NULL) and returns how many lines there are that are no
+ * checkpoints. */
 size_t directory_check(const char *path, uint8_t *seen, size_t seen_size);
 
 #endif

@@ -80,6 +80,7 @@ struct audit_event event_plain(void)
         .keep_alive = 60,
         .ruleset = VIEW("plant-a"),
         .policy_version = VIEW("sha256:6b1e"),
+        .previous_policy = VIEW("sha256:5a0d"),
         .rule = VIEW("valves"),
         .rule_location = VIEW("policy.yaml:41"),
         .nearest = VIEW("telemetry:max_qos"),
@@ -89,6 +90,15 @@ struct audit_event event_plain(void)
         .client_packets = 5,
         .server_bytes = 200,
         .server_packets = 6,
+        .start_us = 1767323040000000,
+        .end_us = 1767323045999999,
+        .gap_first = 1001,
+        .gap_last = 1009,
+        .shadow_policy = VIEW("sha256:7c2f"),
+        .shadow_decision = VIEW("allow"),
+        .shadow_rule = VIEW("valves-next"),
+        .shadow_location = VIEW("next.yaml:12"),
+        .shadow_reason = VIEW("allowed"),
         .count = 9,
         .suppressed = 41,
         .signature_kid = VIEW("m25a.2"),
@@ -200,7 +210,10 @@ bool event_equal(const struct audit_event *a, const struct audit_event *b)
            TEXT(yara_part) && SAME(yara_matches) && TEXT(scan_incomplete) && TEXT(quarantine) &&
            SAME(has_quarantine_sha256) &&
            memcmp(a->quarantine_sha256, b->quarantine_sha256, sizeof(a->quarantine_sha256)) == 0 &&
-           TEXT(signature_sub) && TEXT(ban_by) && TEXT(ban_value) && SAME(ban_until_us);
+           TEXT(previous_policy) && SAME(start_us) && SAME(end_us) && SAME(gap_first) && SAME(gap_last) &&
+           TEXT(shadow_policy) && TEXT(shadow_decision) && TEXT(shadow_rule) && TEXT(shadow_location) &&
+           TEXT(shadow_reason) && TEXT(signature_sub) && TEXT(ban_by) && TEXT(ban_value) &&
+           SAME(ban_until_us);
 #undef TEXT
 #undef SAME
 }

@@ -19,6 +19,7 @@
 #include "base/clock.h"
 #include "base/ring.h"
 #include "event.h"
+#include "exporters/sinks.h"
 
 #define ARGUMENTS_MAX 64
 #define ATTEMPTS 10 /* to start: ports may be taken between our look and its bind */
@@ -157,7 +158,14 @@ const char *redis_command(const struct redis_server *server, const char *format,
 
 long redis_length(const struct redis_server *server, const char *key)
 {
-    return strtol(redis_command(server, "XLEN %s", key), NULL, 10);
+    json_t *documents = redis_documents(server, key), *document;
+    size_t index;
+    long count = 0;
+
+    json_array_foreach(documents, index, document) count +=
+        strcmp(string_at(document, "event.action"), "checkpoint") != 0;
+    json_decref(documents);
+    return count;
 }
 
 json_t *redis_documents(const struct redis_server *server, const char *key)
@@ -220,12 +228,13 @@ size_t redis_actions(const struct redis_server *server, const char *key, const c
 
 struct exporter_redis redis_sink_settings(const struct redis_server *server)
 {
-    return (struct exporter_redis){.name = "siem",
-        .host = "127.0.0.1",
-        .port = server->port,
-        .key = "mqward:audit",
-        .field = "event",
-        .timeout_ms = 2000};
+    return (struct exporter_redis){
+        .address = {"127.0.0.1", server->port}, .key = "mqward:audit", .field = "event", .timeout_ms = 2000};
+}
+
+struct exporter_sink redis_sink(const char *name, const struct exporter_redis *settings)
+{
+    return (struct exporter_sink){.name = name, .type = &sink_redis, .settings = settings};
 }
 
 struct exporter *redis_exporter_open(const struct exporter_settings *settings)
@@ -260,8 +269,9 @@ void redis_fixture_open(struct redis_fixture *fixture, const char *extra)
     directory_make(fixture->path);
     fixture->redis = redis_sink_settings(&fixture->server);
     fixture->settings = directory_settings(fixture->path);
-    fixture->settings.redis = &fixture->redis;
-    fixture->settings.redis_count = 1;
+    fixture->sink = redis_sink("siem", &fixture->redis);
+    fixture->settings.sinks = &fixture->sink;
+    fixture->settings.sink_count = 1;
 }
 
 void redis_fixture_close(struct redis_fixture *fixture)

@@ -8,6 +8,7 @@
 #include <sys/types.h>
 
 #include "directory.h"
+#include "exporters/redis_settings.h"
 
 struct redis_server {
     char directory[DIRECTORY_MAX];
@@ -29,6 +30,7 @@ void redis_server_end(struct redis_server *server);
 /* Runs a command by its Unix socket, as the default user. The answer as redis-cli prints it; static. */
 const char *redis_command(const struct redis_server *server, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+/* Entries of a stream that are no checkpoints. */
 long redis_length(const struct redis_server *server, const char *key);
 /* All values of the stream's entries, in order, as documents; checks that each entry has one field, "event".
  */
@@ -41,6 +43,7 @@ size_t redis_actions(const struct redis_server *server, const char *key, const c
 
 /* A sink to the server by TCP. */
 struct exporter_redis redis_sink_settings(const struct redis_server *server);
+struct exporter_sink redis_sink(const char *name, const struct exporter_redis *settings);
 
 struct exporter *redis_exporter_open(const struct exporter_settings *settings);
 void redis_push(struct exporter *exporter, uint64_t first, uint64_t count);
@@ -50,6 +53,7 @@ struct redis_fixture {
     struct redis_server server;
     char path[DIRECTORY_MAX];
     struct exporter_redis redis;
+    struct exporter_sink sink; /* "siem" */
     struct exporter_settings settings;
 };
 void redis_fixture_open(struct redis_fixture *fixture, const char *extra);

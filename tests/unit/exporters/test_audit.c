@@ -101,8 +101,8 @@ Test(audit, the_longest_event_fits_and_is_cut_with_a_mark)
     cr_assert_eq(audit_event_decode(view_of(record, length), &back), 0);
     json_t *document = event_document(&back);
     const char *topic = string_at(document, "mqtt.topic");
-    cr_assert_eq(strlen(topic), AUDIT_CAP_topic + 3);
-    cr_assert_str_eq(topic + AUDIT_CAP_topic, "\xE2\x80\xA6");
+    cr_assert_eq(strlen(topic), AUDIT_CAP_topic);
+    cr_assert_str_eq(topic + AUDIT_CAP_topic - 3, "\xE2\x80\xA6");
     json_decref(document);
 }
 

@@ -13,6 +13,8 @@
 #include "base/ring.h"
 #include "directory.h"
 #include "event.h"
+#include "exporters/redis_settings.h"
+#include "exporters/sinks.h"
 
 #define PRODUCERS 3
 #define EVENTS 3000
@@ -205,12 +207,12 @@ Test(exporter, what_was_pushed_before_close_is_in_the_journal_even_without_a_thr
 
 Test(exporter, settings_that_can_not_work_are_refused_with_a_sentence)
 {
-    char path[DIRECTORY_MAX], error[256];
+    char path[DIRECTORY_MAX], error[512], host[300] = "";
     directory_make(path);
     struct exporter_settings settings = directory_settings(path);
-    struct exporter_redis redis[2] = {
-        {.name = "siem", .host = "127.0.0.1", .port = 1, .key = "k", .field = "event"},
-        {.name = "siem", .host = "127.0.0.1", .port = 1, .key = "k", .field = "event"}};
+    struct exporter_redis redis[2] = {{.address = {"127.0.0.1", 1}, .key = "k", .field = "event"},
+        {.address = {"127.0.0.1", 1}, .key = "k", .field = "event"}};
+    struct exporter_sink sinks[2] = {{"siem", &sink_redis, &redis[0]}, {"siem", &sink_redis, &redis[1]}};
 
     settings.directory = "/nonexistent";
     cr_expect_null(exporter_open(&settings, error, sizeof(error)));
@@ -220,17 +222,48 @@ Test(exporter, settings_that_can_not_work_are_refused_with_a_sentence)
     cr_expect_null(exporter_open(&settings, error, sizeof(error)));
     cr_expect_not_null(strstr(error, "1 MiB"), "%s", error);
     settings.quota_bytes = 64 * 1024 * 1024;
-    settings.redis = redis;
-    settings.redis_count = 2;
+    settings.sinks = sinks;
+    settings.sink_count = 2;
     cr_expect_null(exporter_open(&settings, error, sizeof(error)));
     cr_expect_not_null(strstr(error, "two sinks"), "%s", error);
-    redis[1].name = "../evil";
+    sinks[1].name = "../evil";
     cr_expect_null(exporter_open(&settings, error, sizeof(error)));
     cr_expect_not_null(strstr(error, "../evil"), "%s", error);
-    redis[1].name = "other";
-    redis[1].tls = true;
-    redis[1].tls_ca = "/nonexistent.pem";
+    sinks[1].name = "other";
+    memset(host, 'x', sizeof(host) - 1);
+    redis[1].address.host = host;
     cr_expect_null(exporter_open(&settings, error, sizeof(error)));
-    cr_expect_not_null(strstr(error, "/nonexistent.pem"), "%s", error);
+    cr_expect_not_null(strstr(error, "too long"), "%s", error);
+    directory_remove(path);
+}
+
+Test(exporter, the_fill_of_rings_and_journal_is_told)
+{
+    char path[DIRECTORY_MAX];
+    struct exporter_ring_status ring;
+    struct exporter_trail trail;
+    directory_make(path);
+    struct exporter_settings settings = directory_settings(path);
+    struct exporter *exporter = open_exporter(&settings);
+    cr_assert_eq(exporter_ring_count(exporter), settings.rings);
+    for (size_t i = 0; i <= settings.rings; i++) {
+        exporter_ring_status(exporter, i, &ring);
+        cr_assert_eq(ring.used, 0);
+        cr_assert_geq(ring.capacity, settings.ring_bytes);
+    }
+    cr_assert(push(exporter, 1, 1));
+    exporter_ring_status(exporter, 1, &ring);
+    cr_assert_gt(ring.used, 100);
+    cr_assert_eq(exporter_start(exporter), 0);
+    exporter_wake(exporter);
+    WAIT_FOR((exporter_ring_status(exporter, 1, &ring), ring.used == 0));
+    WAIT_FOR((exporter_trail(exporter, &trail), trail.journal_bytes > 500 && trail.sealed > 0));
+    cr_assert_eq(trail.journal_quota_bytes, settings.quota_bytes);
+    cr_assert_eq(trail.journal_segments, 1);
+    cr_assert(trail.lost == 0 && trail.sync_failures == 0 && !trail.blocked);
+    WAIT_FOR((exporter_trail(exporter, &trail), trail.unsigned_events == 1 && trail.unsigned_ms > 0));
+    cr_assert(trail.checkpoint_us > clock_wall_us() - 60000000 && trail.checkpoint_us <= clock_wall_us());
+    cr_assert_eq(exporter_sink_count(exporter), 0);
+    exporter_close(exporter, 100);
     directory_remove(path);
 }

@@ -79,6 +79,46 @@ Test(journal, lines_come_back_in_order_over_runs)
 }
 
 /* One line that says that it was sealed at the time. */
+Test(journal, no_segment_is_larger_than_it_may_be)
+{
+    for (int fsync = EXPORTER_FSYNC_ALWAYS; fsync <= EXPORTER_FSYNC_NEVER; fsync++) {
+        char path[DIRECTORY_MAX];
+        size_t count;
+        directory_make(path);
+        struct journal_settings settings = directory_journal(path);
+        settings.fsync = (enum exporter_fsync)fsync;
+        settings.segment_bytes = 10000;
+        struct journal *journal = open_journal(&settings);
+        for (unsigned i = 1; i <= 5; i++)
+            cr_assert_eq(append(journal, i * 40), i * 40);
+        const struct journal_segment *segments = journal_segments(journal, &count);
+        cr_assert_gt(count, 20);
+        for (size_t i = 0; i < count; i++) {
+            cr_expect_leq(segments[i].bytes, 10000);
+            cr_expect(i + 1 == count || segments[i].bytes > 7000, "only the last one has much room");
+        }
+        journal_close(journal);
+        cr_expect_eq(directory_check(path, NULL, 0), 600);
+        directory_remove(path);
+    }
+}
+
+Test(journal, a_line_larger_than_a_segment_has_one_of_its_own)
+{
+    char path[DIRECTORY_MAX];
+    size_t count;
+    directory_make(path);
+    struct journal_settings settings = directory_journal(path);
+    settings.segment_bytes = 1;
+    struct journal *journal = open_journal(&settings);
+    cr_assert_eq(append(journal, 7), 7);
+    (void)journal_segments(journal, &count);
+    cr_expect_eq(count, 7);
+    journal_close(journal);
+    cr_expect_eq(directory_check(path, NULL, 0), 7);
+    directory_remove(path);
+}
+
 static void append_sealed(struct journal *journal, uint64_t sealed_us)
 {
     struct buffer line = {0};

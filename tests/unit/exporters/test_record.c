@@ -7,6 +7,7 @@
 
 #include "base/buffer.h"
 #include "event.h"
+#include "exporters/chain.h"
 
 Test(record, a_denied_publish_reads_as_the_manual_shows_it)
 {
@@ -329,19 +330,44 @@ static void check_rendered(const char *manual, json_t *const *documents, size_t 
     }
 }
 
+/* A checkpoint, as the sealer leaves it in the journal. */
+static json_t *sealed_checkpoint(void)
+{
+    static const struct record_checkpoint checkpoint = {.previous = "6920d2f13f1c9a52-1",
+        .events = 1041,
+        .interval_events = 1000,
+        .key = "ab",
+        .signature = "=="};
+    const struct audit_event event = {.action = AUDIT_checkpoint, .reason = REASON_checkpoint};
+    struct record_seal seal = event_seal;
+    struct chain_cursor cursor = {0};
+    struct buffer out = {0};
+    const uint8_t secret[CHAIN_KEY_SIZE] = {0};
+
+    seal.checkpoint = &checkpoint;
+    record_render(&out, &event, &seal);
+    chain_begin(&cursor, secret, seal.epoch, 1);
+    chain_seal(&cursor, &out, 0);
+    json_t *document = json_loadb((const char *)buffer_view(&out).data, buffer_length(&out), 0, NULL);
+    cr_assert_not_null(document);
+    buffer_release(&out);
+    return document;
+}
+
 Test(record, the_manual_says_what_each_field_is)
 {
     char *manual = read_manual();
-    struct audit_event events[] = {event_full(), event_plain(), event_plain()};
-    json_t *documents[3];
+    struct audit_event events[] = {event_full(), event_plain(), event_plain(), event_plain()};
+    json_t *documents[5] = {sealed_checkpoint()};
 
-    events[1].outbound = true;
-    for (size_t i = 0; i < 3; i++) {
-        documents[i] = event_document(&events[i]);
+    events[1].outbound = events[2].outbound = true;
+    events[2].client_ip = events[2].server_ip = VIEW("/run/broker.sock");
+    for (size_t i = 1; i < 5; i++)
+        documents[i] = event_document(&events[i - 1]);
+    for (size_t i = 0; i < 5; i++)
         check_documented(manual, "", documents[i]);
-    }
-    check_rendered(manual, documents, 3);
-    for (size_t i = 0; i < 3; i++)
+    check_rendered(manual, documents, 5);
+    for (size_t i = 0; i < 5; i++)
         json_decref(documents[i]);
     free(manual);
 }

@@ -14,7 +14,7 @@ static struct audit_event match(void)
 {
     struct audit_event event = event_full();
 
-    event.action = AUDIT_payload_matched;
+    event.action = AUDIT_payload_blocked;
     event.reason = REASON_payload_matched;
     event.detail = VIEW("iot/elf_anywhere");
     return event;
@@ -37,11 +37,11 @@ Test(record_scan, a_match_is_an_alert_about_the_rule_of_yara_that_names_the_chec
         {"event.category.1", "intrusion_detection"},
         {"event.type.0", "info"},
         {"event.type.1", "denied"},
-        {"event.action", "mqtt-payload-matched"},
+        {"event.action", "mqtt-payload-blocked"},
         {"event.outcome", "failure"},
         {"event.reason", "payload_matched"},
         {"event.code", "YAR-1001"},
-        {"message", "payload matched: sensor-17 -> plant/a/valve/3/cmd: iot/elf_anywhere"},
+        {"message", "payload blocked: sensor-17 -> plant/a/valve/3/cmd: iot/elf_anywhere"},
         {"rule.name", "elf_anywhere"},
         {"rule.ruleset", "iot"},
         {"rule.category", "yara"},
@@ -121,7 +121,7 @@ Test(record_scan, what_is_kept_is_found_by_its_hash)
 
 Test(record_scan, a_match_says_no_more_than_the_rule_does)
 {
-    struct audit_event event = {.action = AUDIT_payload_matched,
+    struct audit_event event = {.action = AUDIT_payload_blocked,
         .reason = REASON_payload_matched,
         .disposition = AUDIT_DROPPED,
         .yara_rules = {VIEW("bare")},
@@ -273,8 +273,13 @@ Test(record_scan, other_events_know_nothing_of_scans)
 
 Test(record_scan, what_went_on_is_allowed_and_what_did_not_is_denied)
 {
-    static const enum audit_action actions[] = {AUDIT_payload_matched, AUDIT_scan_failed};
-    static const bool went_on[] = {[AUDIT_FORWARDED] = false,
+    static const struct {
+        enum audit_action action;
+        const char *first;
+        int always; /* 1: it went on, 0: it did not, -1: the disposition says */
+    } actions[] = {{AUDIT_payload_matched, "info", 1}, {AUDIT_payload_blocked, "info", 0},
+        {AUDIT_scan_failed, "access", -1}};
+    static const bool passes[] = {[AUDIT_FORWARDED] = false,
         [AUDIT_REWRITTEN] = false,
         [AUDIT_REJECTED] = false,
         [AUDIT_DROPPED] = false,
@@ -282,18 +287,19 @@ Test(record_scan, what_went_on_is_allowed_and_what_did_not_is_denied)
         [AUDIT_INFORMED] = true,
         [AUDIT_MONITORED] = true};
 
-    for (size_t i = 0; i < 2; i++) {
-        for (unsigned disposition = 0; disposition < sizeof(went_on) / sizeof(went_on[0]); disposition++) {
+    for (size_t i = 0; i < 3; i++) {
+        for (unsigned disposition = 0; disposition < sizeof(passes) / sizeof(passes[0]); disposition++) {
+            bool went_on = actions[i].always == -1 ? passes[disposition] : actions[i].always == 1;
+            if (actions[i].action == AUDIT_payload_blocked && passes[disposition])
+                continue; /* there is no such event */
             struct audit_event event = match();
-            event.action = actions[i];
+            event.action = actions[i].action;
             event.disposition = (enum audit_disposition)disposition;
             json_t *document = event_document(&event);
-            cr_expect_str_eq(string_at(document, "event.type.0"), i == 0 ? "info" : "access");
-            cr_expect_str_eq(
-                string_at(document, "event.type.1"), went_on[disposition] ? "allowed" : "denied");
+            cr_expect_str_eq(string_at(document, "event.type.0"), actions[i].first);
+            cr_expect_str_eq(string_at(document, "event.type.1"), went_on ? "allowed" : "denied");
             cr_expect_eq(json_array_size(json_at(document, "event.type")), 2);
-            cr_expect_str_eq(
-                string_at(document, "event.outcome"), went_on[disposition] ? "success" : "failure");
+            cr_expect_str_eq(string_at(document, "event.outcome"), went_on ? "success" : "failure");
             json_decref(document);
         }
     }
@@ -371,7 +377,7 @@ static void check_line(struct audit_event *event)
     size_t length = audit_event_encode(event, record);
     cr_assert_eq(audit_event_decode(view_of(record, length), &back), 0);
     json_t *document = event_document(&back);
-    cr_expect_str_eq(string_at(document, "event.action"), "mqtt-payload-matched");
+    cr_expect_str_eq(string_at(document, "event.action"), "mqtt-payload-blocked");
     cr_expect_str_eq(string_at(document, "mqward.origin"), "6920d2f13f1c9a52.3.77");
     cr_expect_str_eq(string_at(document, "mqward.check"), "valves");
     json_decref(document);
@@ -443,8 +449,9 @@ Test(record_scan, long_meta_is_cut_with_a_mark_wherever_it_stands)
         for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
             const char *text = string_at(document, texts[i].path);
             size_t each = fills[fill] == 0xff ? 3 : 1; /* U+FFFD */
-            cr_assert_eq(strlen(text), texts[i].cap * each + 3, "%s", texts[i].path);
-            cr_assert_str_eq(text + texts[i].cap * each, "\xE2\x80\xA6", "%s", texts[i].path);
+            size_t kept = (texts[i].cap - 3) * each;
+            cr_assert_eq(strlen(text), kept + 3, "%s", texts[i].path);
+            cr_assert_str_eq(text + kept, "\xE2\x80\xA6", "%s", texts[i].path);
         }
         cr_expect_eq(json_array_size(json_at(document, "mqward.yara.rules")), AUDIT_YARA_MAX);
         json_decref(document);

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "event.h"
 #include "redis_server.h"
+#include "secrets.h"
 
 #define KEY "mqward:audit"
 
@@ -31,10 +32,10 @@ Test(redis, events_are_in_the_stream_well_within_a_second)
         cr_expect_lt(clock_monotonic_ms() - before, 1000);
     }
     json_t *documents = redis_documents(&fixture.server, KEY);
-    cr_assert_eq(json_array_size(documents), 6);
+    cr_assert_eq(json_array_size(documents), 7, "the first one is a checkpoint");
     cr_expect_str_eq(
-        string_at(json_array_get(documents, 3), "message"), "PUBLISH denied: 3 -> plant/a/valve/3/cmd");
-    cr_expect_eq(number_at(json_array_get(documents, 3), "event.sequence"), 4);
+        string_at(json_array_get(documents, 4), "message"), "PUBLISH denied: 3 -> plant/a/valve/3/cmd");
+    cr_expect_eq(number_at(json_array_get(documents, 4), "event.sequence"), 5);
     json_decref(documents);
     exporter_close(exporter, 5000);
     redis_fixture_close(&fixture);
@@ -67,7 +68,7 @@ Test(redis, the_id_of_an_entry_is_the_sealed_millisecond_and_the_sequence)
     redis_push(exporter, 0, 3);
     exporter_close(exporter, 5000);
     sscanf(redis_command(&fixture.server, "--raw XREVRANGE " KEY " + - COUNT 1"), "%63s", id);
-    cr_assert_str_eq(strchr(id, '-'), "-3", "%s", id);
+    cr_assert_str_eq(strchr(id, '-'), "-5", "%s: a checkpoint before and behind them", id);
     uint64_t ms = strtoull(id, NULL, 10), now = clock_wall_us() / 1000;
     cr_assert(ms <= now && now - ms < 60000);
     redis_fixture_close(&fixture);
@@ -90,12 +91,13 @@ Test(redis, a_unix_socket_and_another_database_and_field_name_work)
 {
     struct redis_fixture fixture;
     redis_fixture_open(&fixture, "");
-    fixture.redis.host = fixture.server.socket;
+    fixture.redis.address.host = fixture.server.socket;
     fixture.redis.database = 3;
     struct exporter *exporter = redis_exporter_open(&fixture.settings);
     redis_push(exporter, 0, 10);
     exporter_close(exporter, 5000);
-    cr_assert_eq(strtol(redis_command(&fixture.server, "-n 3 XLEN " KEY), NULL, 10), 10);
+    cr_assert_eq(
+        strtol(redis_command(&fixture.server, "-n 3 XLEN " KEY), NULL, 10), 10 + 2, "and two checkpoints");
     cr_assert_eq(redis_length(&fixture.server, KEY), 0);
     redis_fixture_close(&fixture);
 }
@@ -104,7 +106,7 @@ Test(redis, a_host_name_is_looked_up)
 {
     struct redis_fixture fixture;
     redis_fixture_open(&fixture, "");
-    fixture.redis.host = "localhost";
+    fixture.redis.address.host = "localhost";
     struct exporter *exporter = redis_exporter_open(&fixture.settings);
     redis_push(exporter, 0, 10);
     exporter_close(exporter, 10000);
@@ -206,8 +208,8 @@ Test(redis, the_documented_user_may_do_all_that_is_needed)
     redis_fixture_open(&fixture, "");
     redis_command(&fixture.server, "ACL SETUSER mqward on '>pass word' resetkeys '~mqward:*' resetchannels "
                                    "nocommands +xadd +xrange +ping +select");
-    fixture.redis.username = "mqward";
-    fixture.redis.password = "pass word";
+    fixture.redis.access.username = "mqward";
+    fixture.redis.access.credentials = secrets_password(fixture.server.directory, "pass word");
     struct exporter *exporter = redis_exporter_open(&fixture.settings);
     redis_push(exporter, 0, 100);
     exporter_close(exporter, 10000);
@@ -217,6 +219,7 @@ Test(redis, the_documented_user_may_do_all_that_is_needed)
     exporter_close(exporter, 10000);
     cr_assert_eq(redis_users(&fixture.server, KEY, &duplicates), 101);
     cr_assert_eq(duplicates, 0);
+    credentials_free(fixture.redis.access.credentials);
     redis_fixture_close(&fixture);
 }
 
@@ -227,8 +230,8 @@ Test(redis, a_user_that_may_not_read_back_gets_duplicates_and_no_loss)
     redis_fixture_open(&fixture, "");
     redis_command(&fixture.server,
         "ACL SETUSER mqward on '>p' resetkeys '%%W~mqward:*' resetchannels nocommands +xadd +ping");
-    fixture.redis.username = "mqward";
-    fixture.redis.password = "p";
+    fixture.redis.access.username = "mqward";
+    fixture.redis.access.credentials = secrets_password(fixture.server.directory, "p");
     struct exporter *exporter = redis_exporter_open(&fixture.settings);
     redis_push(exporter, 0, 50);
     exporter_close(exporter, 10000);
@@ -238,5 +241,6 @@ Test(redis, a_user_that_may_not_read_back_gets_duplicates_and_no_loss)
     exporter_close(exporter, 10000);
     cr_assert_eq(redis_users(&fixture.server, KEY, &duplicates), 50);
     cr_assert_eq(duplicates, 50);
+    credentials_free(fixture.redis.access.credentials);
     redis_fixture_close(&fixture);
 }

@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "event.h"
 #include "redis_server.h"
+#include "secrets.h"
 
 #define KEY "mqward:audit"
 
@@ -82,16 +83,17 @@ Test(redis_faults, a_wrong_password_keeps_all_until_it_is_corrected)
     struct redis_fixture fixture;
     setenv("REDISCLI_AUTH", "secret", 1);
     redis_fixture_open(&fixture, "--requirepass secret");
-    fixture.redis.password = "other";
+    fixture.redis.access.credentials = secrets_password(fixture.server.directory, "other");
     struct exporter *exporter = redis_exporter_open(&fixture.settings);
     redis_push(exporter, 0, 200);
-    WAIT_FOR(events(exporter) >= 201); /* with sink-down */
+    WAIT_FOR(events(exporter) >= 202); /* with a checkpoint and sink-down */
     usleep(300000);
     cr_assert_eq(redis_length(&fixture.server, KEY), 0);
     redis_command(&fixture.server, "ACL SETUSER default '>other'");
     WAIT_FOR(sinks_up(exporter) == 1);
     exporter_close(exporter, 10000);
     check_outage(&fixture, 200);
+    credentials_free(fixture.redis.access.credentials);
     redis_fixture_close(&fixture);
 }
 
@@ -110,14 +112,15 @@ Test(redis_faults, a_server_that_repeats_the_password_does_not_get_it_into_the_t
     bool down = false;
     redis_fixture_open(
         &fixture, "--rename-command AUTH NO-SUCH-NAME"); /* it says: unknown command, with args ... */
-    fixture.redis.username = "mqward";
-    fixture.redis.password = "s3cret-of-redis";
+    fixture.redis.access.username = "mqward";
+    fixture.redis.access.credentials = secrets_password(fixture.server.directory, "s3cret-of-redis");
     struct exporter *exporter = redis_exporter_open(&fixture.settings);
     redis_push(exporter, 0, 10);
-    WAIT_FOR(events(exporter) >= 11); /* sink-down is one */
+    WAIT_FOR(events(exporter) >= 12); /* a checkpoint and sink-down are two */
     exporter_close(exporter, 0);
     directory_lines(fixture.path, check_no_secret, &down);
     cr_assert(down);
+    credentials_free(fixture.redis.access.credentials);
     redis_fixture_close(&fixture);
 }
 
@@ -149,7 +152,7 @@ Test(redis_faults, a_read_only_replica_gets_nothing_and_all_once_it_is_the_maste
     WAIT_FOR(strstr(redis_command(&fixture.server, "INFO replication"), "master_link_status:up") != NULL);
     struct exporter *exporter = redis_exporter_open(&fixture.settings);
     redis_push(exporter, 0, 300);
-    WAIT_FOR(events(exporter) >= 301);
+    WAIT_FOR(events(exporter) >= 302);
     redis_command(&fixture.server, "REPLICAOF NO ONE");
     WAIT_FOR(sinks_up(exporter) == 1);
     exporter_close(exporter, 10000);
@@ -165,7 +168,7 @@ Test(redis_faults, a_key_of_another_type_keeps_all_until_it_is_gone)
     redis_command(&fixture.server, "SET " KEY " x");
     struct exporter *exporter = redis_exporter_open(&fixture.settings);
     redis_push(exporter, 0, 300);
-    WAIT_FOR(events(exporter) >= 301);
+    WAIT_FOR(events(exporter) >= 302);
     redis_command(&fixture.server, "DEL " KEY);
     WAIT_FOR(sinks_up(exporter) == 1);
     exporter_close(exporter, 10000);
@@ -179,11 +182,11 @@ Test(redis_faults, a_hung_server_stalls_neither_the_journal_nor_another_sink)
     struct redis_server other = {.process = 0};
     redis_fixture_open(&fixture, "");
     redis_server_start(&other, "");
-    struct exporter_redis sinks[2] = {fixture.redis, redis_sink_settings(&other)};
-    sinks[0].timeout_ms = 500;
-    sinks[1].name = "other";
-    fixture.settings.redis = sinks;
-    fixture.settings.redis_count = 2;
+    const struct exporter_redis second = redis_sink_settings(&other);
+    const struct exporter_sink sinks[2] = {fixture.sink, redis_sink("other", &second)};
+    fixture.redis.timeout_ms = 500;
+    fixture.settings.sinks = sinks;
+    fixture.settings.sink_count = 2;
     struct exporter *exporter = redis_exporter_open(&fixture.settings);
     redis_push(exporter, 0, 10);
     WAIT_FOR(redis_length(&fixture.server, KEY) >= 10 && redis_length(&other, KEY) >= 10);
@@ -289,14 +292,13 @@ Test(redis_faults, nonsense_closes_the_connection_and_loses_nothing)
         pthread_create(&thread, NULL, run_fake, &fake);
         directory_make(path);
         struct exporter_settings settings = directory_settings(path);
-        struct exporter_redis redis = {.name = "siem",
-            .host = "127.0.0.1",
-            .port = ntohs(address.sin_port),
+        struct exporter_redis redis = {.address = {"127.0.0.1", ntohs(address.sin_port)},
             .key = KEY,
             .field = "event",
             .timeout_ms = 100};
-        settings.redis = &redis;
-        settings.redis_count = 1;
+        const struct exporter_sink sink = redis_sink("siem", &redis);
+        settings.sinks = &sink;
+        settings.sink_count = 1;
         struct exporter *exporter = redis_exporter_open(&settings);
         redis_push(exporter, 0, 10);
         WAIT_FOR(atomic_load(&fake.connections) >= 3); /* it comes back */

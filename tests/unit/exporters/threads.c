@@ -16,6 +16,8 @@
 #include "base/clock.h"
 #include "base/ring.h"
 #include "exporters/exporter.h"
+#include "exporters/redis_settings.h"
+#include "exporters/sinks.h"
 
 #define PRODUCERS 3
 #define EVENTS 1000
@@ -170,12 +172,11 @@ static void run_once(enum exporter_fsync policy)
 
     assert(made != NULL);
     state = (struct state){.listener = -1};
-    const struct exporter_redis redis = {.name = "siem",
-        .host = "localhost",
-        .port = listen_somewhere(&state),
+    const struct exporter_redis redis = {.address = {"localhost", listen_somewhere(&state)},
         .key = "mqward:audit",
         .field = "event",
         .timeout_ms = 5000};
+    const struct exporter_sink sink = {"siem", &sink_redis, &redis};
     const struct exporter_settings settings = {.directory = path,
         .fsync = policy,
         .fsync_interval_ms = 10,
@@ -184,8 +185,8 @@ static void run_once(enum exporter_fsync policy)
         .ring_bytes = 64 * 1024,
         .rings = PRODUCERS,
         .hostname = "edge-1",
-        .redis = &redis,
-        .redis_count = 1};
+        .sinks = &sink,
+        .sink_count = 1};
     state.exporter = exporter_open(&settings, error, sizeof(error));
     if (state.exporter == NULL) {
         fprintf(stderr, "%s\n", error);

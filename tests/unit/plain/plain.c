@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Owns the running of tests that were written for Criterion where Criterion itself cannot run. Arguments of
  * the form
- * --filter suite/name choose tests (a '*' at the end stands for the rest); Criterion's others are ignored. */
+ * --filter suite/name choose tests (a '*' stands for the rest; several add up); Criterion's others are
+ * ignored. */
 #include <fnmatch.h>
 #include <stdarg.h>
 #include <sys/wait.h>
@@ -79,20 +80,31 @@ static bool passes(const struct plain_test *test)
     return is_meant;
 }
 
+/* By one of the filters, or there are none. */
+static bool is_chosen(const char *name, int count, char **arguments)
+{
+    bool filtered = false;
+
+    for (int i = 1; i + 1 < count; i++) {
+        if (strcmp(arguments[i], "--filter") != 0)
+            continue;
+        if (fnmatch(arguments[i + 1], name, 0) == 0)
+            return true;
+        filtered = true;
+    }
+    return !filtered;
+}
+
 int main(int count, char **arguments)
 {
-    const char *filter = "*";
     unsigned tested = 0, failing = 0;
 
-    for (int i = 1; i + 1 < count; i++)
-        if (strcmp(arguments[i], "--filter") == 0)
-            filter = arguments[i + 1];
     for (const struct plain_test *test = first_test; test != NULL; test = test->next) {
         char name[256];
         if (test->name == NULL || test->options.disabled)
             continue;
         snprintf(name, sizeof(name), "%s/%s", test->suite, test->name);
-        if (fnmatch(filter, name, 0) != 0)
+        if (!is_chosen(name, count, arguments))
             continue;
         tested++;
         if (!passes(test))

@@ -4,19 +4,13 @@
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
+#include "../rounds.h"
 #include "base/memory.h"
 
 struct random random_seeded(const char *what)
 {
-    const char *wanted = getenv("MQWARD_SEED");
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    uint64_t seed =
-        wanted != NULL ? strtoull(wanted, NULL, 10) : (uint64_t)now.tv_nsec ^ (uint64_t)now.tv_sec << 20;
-    fprintf(stderr, "%s: MQWARD_SEED=%llu\n", what, (unsigned long long)seed);
-    return (struct random){seed};
+    return (struct random){rounds_seed(what)};
 }
 
 /* splitmix64 */

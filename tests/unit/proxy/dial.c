@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "end.h"
+#include "proxy/config.h"
 
 struct call {
     struct dial *dial;
@@ -123,6 +124,71 @@ Test(dial, a_name_without_a_resolver_is_told_so)
     cr_expect_eq(call.fd, -1);
     cr_expect_not_null(strstr(call.error, "broker.example"), "%s", call.error);
     event_base_free(base);
+}
+
+/* ---- where connections begin ---- */
+
+#define SOURCES 3
+
+/* Dials this machine from these addresses (NULL: fewer); returns where the connection came from, or 0. */
+static in_addr_t dial_sources(const char *const hosts[SOURCES], uint64_t first, struct call *call)
+{
+    struct event_base *base = event_base_new();
+    struct config_address sources[SOURCES] = {0};
+    struct sockaddr_in peer = {0};
+    socklen_t length = sizeof(peer);
+    uint16_t port = 0;
+    int listener = listen_on(AF_INET, &port), accepted;
+    size_t count = 0;
+
+    while (count < SOURCES && hosts[count] != NULL) {
+        sources[count].host = hosts[count];
+        count++;
+    }
+    *call = (struct call){.fd = -1};
+    call->dial = dial_new(base, NULL, "127.0.0.1", port, on_dialled, call);
+    dial_from(call->dial, sources, count, first);
+    END_WAIT(base, call, called);
+    if (call->fd >= 0) {
+        accepted = accept(listener, (struct sockaddr *)&peer, &length);
+        cr_assert_geq(accepted, 0);
+        close(accepted);
+        close(call->fd);
+    }
+    close(listener);
+    event_base_free(base);
+    return peer.sin_addr.s_addr;
+}
+
+Test(dial, source_addresses_are_used_in_turn)
+{
+    const char *const sources[SOURCES] = {"127.0.0.5", "127.0.0.6", "127.0.0.7"};
+    struct call call;
+
+    for (unsigned first = 0; first < 2 * SOURCES; first++)
+        cr_expect_eq(dial_sources(sources, first, &call), inet_addr(sources[first % SOURCES]));
+}
+
+Test(dial, a_source_address_that_can_not_be_used_is_passed_over)
+{
+    const char *const sources[SOURCES] = {"192.0.2.1", "::1", "127.0.0.7"};
+    struct call call;
+
+    for (unsigned first = 0; first < SOURCES; first++)
+        cr_expect_eq(dial_sources(sources, first, &call), inet_addr("127.0.0.7"), "%s", call.error);
+}
+
+Test(dial, without_a_usable_source_address_there_is_no_connection)
+{
+    struct call call;
+
+    dial_sources((const char *const[SOURCES]){"192.0.2.1"}, 0, &call);
+    cr_expect_eq(call.fd, -1);
+    cr_expect_str_eq(call.error, "connect to 127.0.0.1 from 192.0.2.1: no local port is free, or that is no "
+                                 "address of this machine; see source_addresses");
+    dial_sources((const char *const[SOURCES]){"::1"}, 0, &call);
+    cr_expect_eq(call.fd, -1);
+    cr_expect_str_eq(call.error, "connect to 127.0.0.1: no source address is of its family");
 }
 
 /* A resolver that knows a hosts file and a name server that says nothing. */

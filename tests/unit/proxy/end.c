@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 
 #include "base/clock.h"
+#include "proxy/stream_turns.h"
 
 void end_sockets(int fds[2])
 {
@@ -51,13 +52,16 @@ static void on_event(struct stream *stream, enum stream_event event, void *argum
 
 void end_open(struct end *end, struct event_base *base, int fd, SSL *ssl)
 {
-    end->stream = stream_new(base, fd, ssl, on_event, end);
+    end->turns = stream_turns_new(base);
+    end->stream = stream_new(end->turns, fd, ssl, on_event, end);
 }
 
 void end_close(struct end *end)
 {
     stream_free(end->stream);
+    stream_turns_free(end->turns);
     end->stream = NULL;
+    end->turns = NULL;
     buffer_release(&end->received);
 }
 

@@ -9,8 +9,10 @@
 #include "proxy/stream.h"
 
 struct event_base;
+struct stream_turns;
 
 struct end {
+    struct stream_turns *turns; /* its own */
     struct stream *stream;
     struct buffer received;
     size_t portion; /* bytes of one read; 0: 64 KiB */

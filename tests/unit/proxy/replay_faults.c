@@ -111,7 +111,7 @@ Test(replay_faults, a_hung_server_costs_the_time_out_and_not_more)
     struct replay_link link;
 
     redis_server_start(&server, "");
-    replay_link_open_as(&link, &(struct exporter_redis){.port = server.port, .timeout_ms = 500});
+    replay_link_open_as(&link, &(struct exporter_redis){.address.port = server.port, .timeout_ms = 500});
     LINK_UP(&link);
     kill(server.process, SIGSTOP);
     ask_many(&link);
@@ -131,7 +131,7 @@ Test(replay_faults, questions_under_way_are_bounded)
     struct replay_question *many = memory_calloc(ASKS, sizeof(*many));
 
     redis_server_start(&server, "");
-    replay_link_open_as(&link, &(struct exporter_redis){.port = server.port, .timeout_ms = 60000});
+    replay_link_open_as(&link, &(struct exporter_redis){.address.port = server.port, .timeout_ms = 60000});
     LINK_UP(&link);
     kill(server.process, SIGSTOP);
     for (size_t i = 0; i < ASKS; i++) {
@@ -386,7 +386,8 @@ Test(replay_faults, nonsense_in_the_greeting_never_gets_as_far_as_up)
             memcpy(answers, greeting, sizeof(answers));
             answers[at] = nonsense[i];
             pthread_t thread = fake_start(&fake);
-            replay_link_open_as(&link, &(struct exporter_redis){.port = fake.port, .timeout_ms = 100});
+            replay_link_open_as(
+                &link, &(struct exporter_redis){.address.port = fake.port, .timeout_ms = 100});
             LINK_WAIT(&link, atomic_load(&fake.connections) >= 2);
             cr_expect(link.ups == 0 && link.downs == 1, "answer %zu at %zu: %s", i, at, link.detail);
             replay_link_close(&link);
@@ -400,7 +401,7 @@ static void check_fake(struct fake *fake, bool sequence, unsigned most_ms)
     struct replay_question questions[20];
     pthread_t thread = fake_start(fake);
 
-    replay_link_open_as(&link, &(struct exporter_redis){.port = fake->port, .timeout_ms = 400});
+    replay_link_open_as(&link, &(struct exporter_redis){.address.port = fake->port, .timeout_ms = 400});
     LINK_UP(&link);
     uint64_t begun = clock_monotonic_ms();
     for (size_t i = 0; i < 20; i++) {

@@ -24,7 +24,7 @@ void replay_link_open_as(struct replay_link *link, const struct exporter_redis *
     char error[256] = "";
 
     *link = (struct replay_link){.base = event_base_new(), .redis = *redis};
-    link->redis.host = "127.0.0.1";
+    link->redis.address.host = "127.0.0.1";
     if (link->redis.timeout_ms == 0)
         link->redis.timeout_ms = 1000;
     link->shared = replay_shared_new(&link->redis, "mps1:", link->base, &calls, error, sizeof(error));
@@ -33,7 +33,7 @@ void replay_link_open_as(struct replay_link *link, const struct exporter_redis *
 
 void replay_link_open(struct replay_link *link, uint16_t port)
 {
-    replay_link_open_as(link, &(struct exporter_redis){.port = port});
+    replay_link_open_as(link, &(struct exporter_redis){.address.port = port});
 }
 
 void replay_link_close(struct replay_link *link)

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "../exporters/secrets.h"
 #include "base/clock.h"
 #include "base/memory.h"
 #include "replay_link.h"
@@ -315,11 +316,12 @@ Test(replay_shared, the_rights_of_the_manual_are_enough_and_none_is_too_many)
     struct replay_mark mark = replay_link_nonce(1, 1), counter = replay_link_counter(EPOCH, 1, 1),
                        newer = replay_link_counter(EPOCH + 1, 1, 1);
     struct replay_link link;
-    struct exporter_redis redis = {.username = "mqward", .password = "secret", .database = 1};
+    struct exporter_redis redis = {.access = {.username = "mqward"}, .database = 1};
 
     redis_server_start(&server, "");
+    redis.access.credentials = secrets_password(server.directory, "secret");
     redis_command(&server, "ACL SETUSER mqward on '>secret' " RIGHTS);
-    redis.port = server.port;
+    redis.address.port = server.port;
     replay_link_open_as(&link, &redis);
     LINK_UP(&link);
     cr_expect_eq(replay_link_found(&link, &mark, false), REPLAY_NEW);
@@ -340,5 +342,6 @@ Test(replay_shared, the_rights_of_the_manual_are_enough_and_none_is_too_many)
         cr_expect(link.downs == 1 && link.refused, "without %s: %s", needed[i], link.detail);
         replay_link_close(&link);
     }
+    credentials_free(redis.access.credentials);
     redis_server_end(&server);
 }

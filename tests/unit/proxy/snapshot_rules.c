@@ -114,7 +114,7 @@ Test(snapshot_rules, each_check_asks_its_sets)
         CHECK("first",
             "rules: two") "  - {check: rate, topics: [dt/#], rate: {per: id, messages: 5/s}}\n" CHECK("both",
             "rules: [one, two]"));
-    put(&f, "a.yar", VIEW(MARK("a", "aaaaaa")));
+    put(&f, "a.yar", VIEW(MARK("a", "marker")));
     put(&f, "b.yar", VIEW(MARK("b", "bbbbbb")));
     put(&f, "c.yar", VIEW(MARK("c", "cccccc")));
     struct snapshot *snapshot = load(&f);
@@ -175,7 +175,7 @@ Test(snapshot_rules, a_check_needs_rules_and_a_quarantine_a_folder)
     teardown(&f);
 
     setup(&f, "rules: {one: a.yar}\n", CHECK("kept", "rules: one, on_match: quarantine"));
-    put(&f, "a.yar", VIEW(MARK("a", "aaaaaa")));
+    put(&f, "a.yar", VIEW(MARK("a", "marker")));
     cr_expect_null(load(&f));
     cr_expect_str_eq(findings(&f), "mqward.yaml:2:9: check 'kept' (policy.yaml:8) keeps what it finds in the "
                                    "quarantine, and 'scan' names "
@@ -206,7 +206,7 @@ Test(snapshot_rules, the_pool_and_the_quarantine_change_with_a_restart)
     struct folder f;
 
     setup(&f, rows[0].config, "");
-    put(&f, "a.yar", VIEW(MARK("a", "aaaaaa")));
+    put(&f, "a.yar", VIEW(MARK("a", "marker")));
     put(&f, "b.yar", VIEW(MARK("b", "bbbbbb")));
     struct snapshot *current = load(&f);
     cr_assert_not_null(current);
@@ -230,7 +230,7 @@ Test(snapshot_rules, what_somebody_uses_is_kept_until_he_does_not)
     struct retired *list = NULL;
 
     setup(&f, "rules: {one: a.yar}\n", "");
-    put(&f, "a.yar", VIEW(MARK("a", "aaaaaa")));
+    put(&f, "a.yar", VIEW(MARK("a", "marker")));
     struct snapshot *used = load(&f), *scanned = load(&f), *idle = load(&f);
     cr_assert(used != NULL && scanned != NULL && idle != NULL);
     struct scan_rules *rules = scan_rules_retain(scanned->scan_rules);

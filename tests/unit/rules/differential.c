@@ -1,18 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The pipeline gives what libyara gives: many payloads, many rules, both prefilters. */
+/* The pipeline gives what libyara gives: many payloads, many rules, both prefilters. MQWARD_SEED repeats
+ * payloads. */
 #include <criterion/criterion.h>
 
+#include "../rounds.h"
 #include "machine.h"
 
-static void run(uint64_t seed, unsigned payloads, bool automaton)
+#define PAYLOADS 26000
+
+/* number: of the rules, which are the same in each run; the payloads are others. */
+static void run(const char *name, uint64_t number, bool automaton)
 {
     struct machine machine;
-    struct random random = {seed};
+    struct random random = {rounds_seed(name) + number};
+    const size_t payloads = rounds_of(PAYLOADS);
     struct buffer payload = {0};
 
-    machine_start(&machine, seed, 55, automaton);
+    machine_start(&machine, number, 55, automaton);
     cr_assert_geq(machine.rule_count, 500);
-    for (unsigned i = 0; i < payloads; i++) {
+    for (size_t i = 0; i < payloads; i++) {
         unsigned set = random_below(&random, MACHINE_SETS);
         uint64_t sets = random_below(&random, 20) == 0 ? (1U << MACHINE_SETS) - 1 : 1U << set;
         size_t size = random_below(&random, 50) == 0 ? 6000 : random_below(&random, 200);
@@ -34,20 +40,20 @@ static void run(uint64_t seed, unsigned payloads, bool automaton)
 
 Test(differential, hyperscan)
 {
-    run(1, 26000, false);
+    run("differential/hyperscan", 1, false);
 }
 
 Test(differential, hyperscan_of_other_rules)
 {
-    run(2, 26000, false);
+    run("differential/hyperscan_of_other_rules", 2, false);
 }
 
 Test(differential, automaton)
 {
-    run(3, 26000, true);
+    run("differential/automaton", 3, true);
 }
 
 Test(differential, automaton_of_other_rules)
 {
-    run(4, 26000, true);
+    run("differential/automaton_of_other_rules", 4, true);
 }

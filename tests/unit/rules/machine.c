@@ -142,14 +142,12 @@ void machine_start(struct machine *machine, uint64_t seed, unsigned rules_per_se
             .modules = granted,
             .module_count = 1};
     }
-    machine->rules = scan_rules_load(sources, MACHINE_SETS, diag);
+    machine->rules = scan_rules_load_with(
+        sources, MACHINE_SETS, diag, &(struct scan_load){.plain = true, .automaton = automaton});
     if (machine->rules == NULL)
         diag_print(diag, stderr);
     assert(machine->rules != NULL);
-    if (automaton) {
-        prefilter_engine_drop(machine->rules->prefilter);
-        assert(strcmp(scan_rules_stats(machine->rules).engine, "automaton") == 0);
-    }
+    assert(!automaton || strcmp(scan_rules_stats(machine->rules).engine, "automaton") == 0);
     machine->rule_count = scan_rules_count(machine->rules);
     for (unsigned i = 0; i < MACHINE_SETS; i++) {
         machine->plain[i] = compile((const char *)machine->generated[i].text.data);

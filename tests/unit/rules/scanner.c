@@ -18,8 +18,9 @@ struct scanning {
     struct scan_result result;
 };
 
-static struct scan_rules *load(const char *a, const char *b)
+static struct scan_rules *load(const char *a, const char *b, bool automaton)
 {
+    const struct scan_load how = {.plain = true, .automaton = automaton};
     static const char *const granted[] = {"math", "elf", "time"};
     char folder[FOLDER_SIZE];
     struct diag_list *diag = diag_list_new();
@@ -40,7 +41,7 @@ static struct scan_rules *load(const char *a, const char *b)
             .allow_slow = true,
             .modules = granted,
             .module_count = 3}};
-    struct scan_rules *rules = scan_rules_load(sources, 2, diag);
+    struct scan_rules *rules = scan_rules_load_with(sources, 2, diag, &how);
     if (rules == NULL)
         diag_print(diag, stderr);
     cr_assert_not_null(rules);
@@ -51,15 +52,20 @@ static struct scan_rules *load(const char *a, const char *b)
     return rules;
 }
 
-static void setup(struct scanning *s, const char *a, const char *b)
+static void setup_with(struct scanning *s, const char *a, const char *b, bool automaton)
 {
-    *s = (struct scanning){.rules = load(a, b), .scanner = scanner_new()};
+    *s = (struct scanning){.rules = load(a, b, automaton), .scanner = scanner_new()};
     s->request = (struct scan_request){.sets = 3,
         .context = &s->context,
         .parts = s->parts,
         .part_count = 1,
         .max_scan = 1 << 20,
         .timeout_ns = UINT64_C(5000000000)};
+}
+
+static void setup(struct scanning *s, const char *a, const char *b)
+{
+    setup_with(s, a, b, false);
 }
 
 static void teardown(struct scanning *s)
@@ -309,7 +315,7 @@ Test(scanner, the_same_bytes_again)
         cr_expect_str_eq(scan(&s, VIEW(".x")), "b.q@1");
     }
     s.context.topic = VIEW("b");
-    other = load("rule new_one { strings: $a = \"x\" condition: $a and topic == \"b\" }", "");
+    other = load("rule new_one { strings: $a = \"x\" condition: $a and topic == \"b\" }", "", false);
     scan_rules_release(s.rules);
     s.rules = other;
     cr_expect_str_eq(scan(&s, VIEW("x")), "a.new_one@0");
@@ -341,10 +347,11 @@ Test(scanner, calls_of_libyara)
 /* Without an answer of the prefilter everything is scanned. */
 Test(scanner, a_prefilter_that_fails)
 {
+    static const char first[] = "rule r { strings: $a = \"first\" condition: $a }",
+                      second[] = "rule q { strings: $a = \"second\" condition: $a }";
     struct scanning s;
 
-    setup(&s, "rule r { strings: $a = \"first\" condition: $a }",
-        "rule q { strings: $a = \"second\" condition: $a }");
+    setup(&s, first, second);
     scan(&s, VIEW(""));
     if (strcmp(scan_rules_stats(s.rules).engine, "hyperscan") == 0) {
         prefilter_space_free(s.scanner->space);
@@ -352,8 +359,11 @@ Test(scanner, a_prefilter_that_fails)
         cr_expect_str_eq(scan(&s, VIEW("a second")), "b.q@2");
         cr_expect_eq(scanner_group_calls(s.scanner, 0), 1);
     }
-    prefilter_engine_drop(s.rules->prefilter);
+    teardown(&s);
+    setup_with(&s, first, second, true);
+    cr_expect_str_eq(scan_rules_stats(s.rules).engine, "automaton");
     cr_expect_str_eq(scan(&s, VIEW("the second")), "b.q@4");
+    cr_expect_eq(scanner_group_calls(s.scanner, 0), 0);
     teardown(&s);
 }
 
@@ -384,7 +394,7 @@ Test(scanner, generations)
     struct scan_result result;
 
     for (unsigned i = 0; i < 3; i++) {
-        struct scan_rules *rules = load("rule r { strings: $a = \"x\" condition: $a }", "");
+        struct scan_rules *rules = load("rule r { strings: $a = \"x\" condition: $a }", "", false);
         scanner_scan(scanner, rules, &request, &result);
         scan_rules_release(rules);
         cr_expect_eq(result.count, 1);

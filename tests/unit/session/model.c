@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/memory.h"
+#include "base/ring.h"
 #include "model_internal.h"
 
 /* ---- what the session asks of its surroundings ---- */
@@ -20,8 +21,10 @@ static void on_audit(void *context, const struct audit_event *event)
         [AUDIT_protocol_error] = 1 + COUNT_PROTOCOL_ERROR,
         [AUDIT_subscription_withdrawn] = 1 + COUNT_WITHDRAWN,
     };
+    static uint8_t encoded[AUDIT_EVENT_MAX];
     struct model *model = context;
 
+    model->step.event_bytes += audit_event_encode(event, encoded) + RING_OVERHEAD + 7;
     if (counts[event->action] > 0)
         model->step.events[counts[event->action] - 1]++;
     model->accepted += event->action == AUDIT_connect_accepted;

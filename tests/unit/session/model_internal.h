@@ -268,7 +268,8 @@ enum { /* events of the audit that are counted */
 };
 
 struct step {
-    int side; /* who sent the packet */
+    size_t event_bytes; /* of a ring, that the events of the step take */
+    int side;           /* who sent the packet */
     struct view bytes;
     struct mqtt_packet packet;
     struct buffer out[SIDES], expected[SIDES];                 /* by receiver */

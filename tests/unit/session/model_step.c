@@ -235,6 +235,22 @@ static void step_malformed(struct model *model, const struct mqtt_error *error)
     finish_step(model);
 }
 
+/* As the connection hands it in: as a run, if it is one. */
+static enum session_verdict hand_in(
+    struct model *model, const struct mqtt_frame *frame, struct session_output *output)
+{
+    bool client = model->step.side == CLIENT;
+    struct session_run run =
+        (client ? session_client_run : session_broker_run)(model->session, frame->bytes, 1);
+    uint64_t packets = run.publishes + run.pubacks;
+
+    if (run.length != (packets == 1 ? frame->bytes.length : 0) || packets > 1)
+        model_fail(model, "a run of %zu bytes", run.length);
+    if (packets == 1)
+        return SESSION_FORWARD;
+    return (client ? session_client_packet : session_broker_packet)(model->session, frame, output);
+}
+
 static void step_packet(struct model *model, const struct mqtt_frame *frame)
 {
     struct step *step = &model->step;
@@ -243,10 +259,10 @@ static void step_packet(struct model *model, const struct mqtt_frame *frame)
     struct buffer made = {0};
     struct buffer *out = &step->out[other_side(step->side)];
 
-    if (session_audit_room(model->session, frame) == 0)
+    struct session_need need = session_audit_need(model->session, frame);
+    if (need.usual == 0 || need.most < need.usual)
         model_fail(model, "no room for audit events is asked for");
-    if ((step->side == CLIENT ? session_client_packet : session_broker_packet)(
-            model->session, frame, &output) == SESSION_FORWARD) {
+    if (hand_in(model, frame, &output) == SESSION_FORWARD) {
         /* The packet itself goes ahead of what was made. */
         buffer_append(&made, buffer_view(out));
         buffer_clear(out);
@@ -254,6 +270,8 @@ static void step_packet(struct model *model, const struct mqtt_frame *frame)
         buffer_append(out, buffer_view(&made));
         buffer_release(&made);
     }
+    if (step->event_bytes > need.most)
+        model_fail(model, "%zu bytes of events, %zu were asked for", step->event_bytes, need.most);
     take_output(model, &output);
     if (judge_out_of_place(model, frame))
         judge_violation(model, 0x82);

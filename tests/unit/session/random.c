@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <sys/random.h>
 
+#include "../rounds.h"
 #include "base/memory.h"
 #include "model.h"
 
@@ -42,7 +43,7 @@ static uint64_t choose_seed(void)
 /* Life after life; each has the next seed. */
 static void run(struct model_options options)
 {
-    unsigned long long wanted = number_of("MQWARD_STEPS", STEPS), steps = 0;
+    unsigned long long wanted = number_of("MQWARD_STEPS", rounds_of(STEPS)), steps = 0;
     uint64_t seed = choose_seed();
     struct model *model;
 

@@ -93,7 +93,7 @@ Test(scan, every_property_of_a_thousand_parts_is_looked_at)
     cr_expect_eq(world->scan_parts, 1023);
     world_forget_lines(world);
     cr_assert(world_scanned(world, false, false));
-    cr_expect(is_line(world, 0, "audit mqtt-payload-matched payload_matched dropped", " part=user_property"));
+    cr_expect(is_line(world, 0, "audit mqtt-payload-blocked payload_matched dropped", " part=user_property"));
     close_world(world, policy);
 }
 

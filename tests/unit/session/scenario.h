@@ -50,11 +50,11 @@ enum reason scenario_reason(struct run *run, const char *name);
 
 /* The steps about who a client is (scenario_identity.c). */
 typedef void scenario_action(struct run *run, char *rest);
-scenario_action scenario_rebind, scenario_password, scenario_tag, scenario_token, scenario_keys,
-    scenario_expires, scenario_expire;
+scenario_action scenario_shadow, scenario_rebind, scenario_password, scenario_tag, scenario_token,
+    scenario_keys, scenario_expires, scenario_expire;
 /* The steps about rates and bans (scenario_limits.c). */
-scenario_action scenario_limited, scenario_counted, scenario_held_rates, scenario_later, scenario_banned,
-    scenario_denied, scenario_is_banned;
+scenario_action scenario_limited, scenario_counted, scenario_held_rates, scenario_unrecorded,
+    scenario_carry_on, scenario_banned, scenario_denied, scenario_is_banned;
 /* The steps about signatures (scenario_signed.c). */
 scenario_action scenario_sign, scenario_answer, scenario_store, scenario_asking;
 /* The steps about scans (scenario_scan.c). */

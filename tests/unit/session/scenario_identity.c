@@ -8,6 +8,17 @@
 #include "issuer.h"
 #include "scenario.h"
 
+/* "shadow <name>": of the session that begins, or from the next rebind on. */
+void scenario_shadow(struct run *run, char *rest)
+{
+    for (size_t i = 0; i < run->policy_count; i++)
+        if (strcmp(run->policies[i].name, rest) == 0) {
+            world_shadow(run->world, run->policies[i].text);
+            return;
+        }
+    scenario_fail(run, "no such policy: ", rest);
+}
+
 /* "rebind <name>" */
 void scenario_rebind(struct run *run, char *rest)
 {

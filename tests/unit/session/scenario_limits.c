@@ -22,10 +22,25 @@ void scenario_held_rates(struct run *run, char *text)
     scenario_expect_text(run, "holds ", run->world->held_rates, text);
 }
 
-/* "later 1500": so many milliseconds, on the clock that rates go by. */
-void scenario_later(struct run *run, char *text)
+/* "unrecorded": the audit has no room from now on, and denies; "unrecorded waits": it waits for room;
+ * "unrecorded no": there is room. */
+void scenario_unrecorded(struct run *run, char *text)
 {
-    run->world->now_ns += strtoull(text, NULL, 10) * 1000000;
+    bool denies = *text == 0;
+
+    scenario_begin(run);
+    run->world->room = denies                       ? SESSION_ROOM_DENIED
+                       : strcmp(text, "waits") == 0 ? SESSION_ROOM_LATER
+                                                    : SESSION_ROOM;
+    session_set_unrecorded(run->world->session, denies);
+}
+
+/* There is room again. */
+void scenario_carry_on(struct run *run, char *text)
+{
+    (void)text;
+    if (scenario_may_act(run))
+        world_carry_on(run->world);
 }
 
 /* "banned id eva", "banned address 203.0.113.9 ordered", "banned" alone: nobody. */

@@ -37,8 +37,7 @@ void world_init(struct world *world, const struct policy *policy, const char *po
 {
     static const char *const cas[] = {"fleet"};
 
-    *world =
-        (struct world){.now_ns = RATE_SECOND_NS, .policy_text = policy_text, .password_tag = 1, .keys = "k1"};
+    *world = (struct world){.policy_text = policy_text, .password_tag = 1, .keys = "k1"};
     world->settings = (struct session_settings){
         .policy = policy,
         .dialect = DIALECT_MOSQUITTO,
@@ -94,6 +93,7 @@ void world_free(struct world *world)
     session_free(world->session);
     free(world->bound);
     policy_release(world->rebound);
+    policy_release(world->shadow);
     replay_free(world->replays);
     buffer_release(&world->to_client);
     buffer_release(&world->to_broker);
@@ -171,15 +171,50 @@ static struct session_output begin_output(struct world *world)
     return (struct session_output){.to_client = &world->to_client, .to_broker = &world->to_broker};
 }
 
+/* The events of a packet take no more than was asked for before it was handed in. */
+static void begin_need(struct world *world)
+{
+    world->room_asked = world->room_taken = 0;
+}
+
+static void check_need(const struct world *world, struct session_need need)
+{
+    cr_expect(need.usual > 0 && need.most > need.usual);
+    cr_expect(world->room_taken <= need.most + world->room_asked, "%zu bytes of events, %zu were asked for",
+        world->room_taken, need.most + world->room_asked);
+}
+
+/* As the connection does it: what a run takes goes on, and nothing else comes of it. */
+static bool feed_run(struct world *world, enum mqtt_direction from, const struct mqtt_frame *frame)
+{
+    size_t lines = world->count, need = session_run_need(world->session);
+    struct session_run run =
+        (from == MQTT_FROM_CLIENT ? session_client_run : session_broker_run)(world->session, frame->bytes, 1);
+
+    if (run.length == 0 && run.publishes + run.pubacks == 0)
+        return false;
+    cr_expect(
+        run.length == frame->bytes.length && run.publishes + run.pubacks == 1, "a run is whole packets");
+    cr_expect(world->count == lines && buffer_length(&world->to_broker) == 0 &&
+                  buffer_length(&world->to_client) == 0,
+        "a run has nothing to tell");
+    cr_expect(need >= session_audit_need(world->session, frame).most);
+    add_line(world, "forward");
+    return true;
+}
+
 static void feed_packet(struct world *world, enum mqtt_direction from, const struct mqtt_frame *frame)
 {
+    if (feed_run(world, from, frame))
+        return;
     struct session_output output = begin_output(world);
-    size_t room = session_audit_room(world->session, frame);
+    struct session_need need = session_audit_need(world->session, frame);
+    begin_need(world);
     enum session_verdict verdict = from == MQTT_FROM_CLIENT
                                        ? session_client_packet(world->session, frame, &output)
                                        : session_broker_packet(world->session, frame, &output);
 
-    cr_expect(room > 0);
+    check_need(world, need);
     if (verdict == SESSION_FORWARD)
         add_line(world, "forward");
     carry_out(world, &output);
@@ -258,6 +293,23 @@ void world_feed(struct world *world, enum mqtt_direction from, struct view bytes
     feed_held(world);
 }
 
+void world_shadow(struct world *world, const char *policy_text)
+{
+    cr_assert_null(world->shadow, "there is one already");
+    world->shadow = world_policy(policy_text);
+    cr_assert_not_null(world->shadow, "the shadow policy is not good");
+    world->settings.shadow = world->shadow;
+}
+
+void world_carry_on(struct world *world)
+{
+    struct session_output output = begin_output(world);
+
+    session_carry_on(world->session, &output);
+    carry_out(world, &output);
+    feed_held(world);
+}
+
 /* What was in force before is gone afterwards: whoever still looks at it is found out. */
 void world_rebind(struct world *world, const char *policy_text)
 {
@@ -268,13 +320,10 @@ void world_rebind(struct world *world, const char *policy_text)
     cr_assert_not_null(policy, "the other policy is not good");
     snprintf(world->previous_version, sizeof(world->previous_version), "%s",
         policy_settings(world->settings.policy)->version);
-    world->going = world->settings.policy;
-    world->going_text = world->policy_text;
     world->settings.policy = policy;
     world->policy_text = policy_text;
     world->bound = copy_settings(world);
     session_rebind(world->session, world->bound, &output);
-    world->going = NULL;
     free(before);
     policy_release(world->rebound);
     world->rebound = policy;

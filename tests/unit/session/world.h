@@ -31,12 +31,11 @@ struct world {
 
     struct session *session;
     struct session_settings *bound; /* to the session: a copy of settings, freed once others are in force */
+    struct policy *shadow;          /* owned; NULL: none */
     struct policy *rebound;         /* by world_rebind(); owned */
-    const struct policy *going;     /* while world_rebind() replaces it */
-    const char *going_text;
-    char previous_version[80]; /* of the policy before it */
-    bool closed;               /* output.close was seen */
-    enum reason closing;       /* its reason */
+    char previous_version[80];      /* of the policy before it */
+    bool closed;                    /* output.close was seen */
+    enum reason closing;            /* its reason */
     struct buffer to_client, to_broker;
     struct buffer held;           /* bytes of the client that wait until the session is ready */
     struct buffer held_broker;    /* and of the broker */
@@ -44,9 +43,10 @@ struct world {
     size_t count;
     char claimed[256], password_asked[256]; /* the last call of these hooks */
     unsigned claims;
-    /* rates: names of the checks that refuse, the time that goes with it, what was counted and held last */
+    /* rates: names of the checks that refuse, what was counted and held last */
     char limited[256], counted[256], held_rates[256];
-    uint64_t now_ns;
+    enum session_room room;        /* for what packets that waited have to tell */
+    size_t room_asked, room_taken; /* bytes of a ring: for packets that waited; by events */
     const struct policy *held_policy;
     char denied[256]; /* the party of the last denial */
 
@@ -86,6 +86,9 @@ void world_begin(struct world *world);
 /* Bytes of a side, whole packets or not MQTT at all: framed as conn.c frames them. */
 void world_feed(struct world *world, enum mqtt_direction from, struct view bytes);
 /* Another policy, from text that outlives the world; settings may have changed, too. */
+/* Of the session that begins, or from the next world_rebind() on. */
+void world_shadow(struct world *world, const char *policy_text);
+void world_carry_on(struct world *world); /* the audit has room again */
 void world_rebind(struct world *world, const char *policy_text);
 /* The answer to the password that was asked about. */
 void world_password(struct world *world, enum reason found);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "base/memory.h"
+#include "base/ring.h"
 #include "world.h"
 
 void world_take_line(struct world *world, struct buffer *text)
@@ -54,9 +55,7 @@ static void check_event(struct world *world, const struct audit_event *event)
 {
     static uint8_t record[AUDIT_EVENT_MAX];
     const struct session_peer *peer = &world->peer;
-    /* A rest of refused messages is told before the policy that refused them goes. */
-    bool goes = world->going != NULL && event->action == AUDIT_rate_limited && !event->has_topic;
-    const struct policy_settings *policy = policy_settings(goes ? world->going : world->settings.policy);
+    const struct policy_settings *policy = policy_settings(world->settings.policy);
 
     cr_expect(view_equal(event->session_id, peer->session_id) &&
               view_equal(event->client_ip, peer->address) && event->client_port == peer->port);
@@ -67,8 +66,10 @@ static void check_event(struct world *world, const struct audit_event *event)
     cr_expect(event->previous_policy.length == 0 ||
               view_equal_string(event->previous_policy, world->previous_version));
     cr_expect(event->wall_us != 0);
-    cr_expect(audit_event_encode(event, record) <= AUDIT_EVENT_MAX);
-    check_location(goes ? world->going_text : world->policy_text, event);
+    size_t length = audit_event_encode(event, record);
+    cr_expect(length <= AUDIT_EVENT_MAX);
+    world->room_taken += length + RING_OVERHEAD + 7;
+    check_location(world->policy_text, event);
 }
 
 static void add_who(struct buffer *line, const struct audit_event *event)
@@ -116,8 +117,6 @@ static void add_what(struct buffer *line, const struct audit_event *event)
     if (event->has_connect)
         buffer_format(
             line, " clean=%s keepalive=%u", event->clean_start ? "true" : "false", event->keep_alive);
-    if (event->suppressed != 0)
-        buffer_format(line, " suppressed=%llu", (unsigned long long)event->suppressed);
     if (event->has_totals)
         buffer_format(line, " bytes=%llu/%llu packets=%llu/%llu", (unsigned long long)event->client_bytes,
             (unsigned long long)event->server_bytes, (unsigned long long)event->client_packets,
@@ -151,6 +150,13 @@ static void add_scan(struct buffer *line, const struct audit_event *event)
     add_token(line, "quarantine", event->quarantine);
 }
 
+static void add_shadow(struct buffer *line, const struct audit_event *event)
+{
+    add_token(line, "shadow", event->shadow_decision);
+    add_token(line, "shadow_reason", event->shadow_reason);
+    add_token(line, "shadow_rule", event->shadow_rule);
+}
+
 void world_audit(void *context, const struct audit_event *event)
 {
     struct world *world = context;
@@ -175,5 +181,6 @@ void world_audit(void *context, const struct audit_event *event)
     add_who(&line, event);
     add_what(&line, event);
     add_scan(&line, event);
+    add_shadow(&line, event);
     world_take_line(world, &line);
 }

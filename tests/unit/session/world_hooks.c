@@ -93,7 +93,7 @@ static struct session_rates on_count(
 {
     static const char *const words[] = {"arrival", "entry", "message"};
     struct world *world = context;
-    struct session_rates answer = {.now_ns = world->now_ns};
+    struct session_rates answer = {0};
     struct buffer line = {0};
 
     cr_assert_not_null(world->held_policy, "counted before anything was held");
@@ -182,6 +182,15 @@ static void on_replay_end(void *context, const struct session_replay *asked, boo
         replay_undo(world->replays, &asked->mark, asked->sequence);
 }
 
+static enum session_room on_room(void *context, struct session_need need)
+{
+    struct world *world = context;
+
+    cr_assert(need.most > need.usual && need.usual > 0);
+    world->room_asked += need.most;
+    return world->room;
+}
+
 struct session_hooks world_hooks(struct world *world)
 {
     return (struct session_hooks){.audit = world_audit,
@@ -198,5 +207,6 @@ struct session_hooks world_hooks(struct world *world)
         .replays_later = world->replay_later,
         .scan = world_scan,
         .scan_later = world_scan_later,
+        .room = on_room,
         .context = world};
 }
