@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Keys of the chain are gone from memory when their lines are in the journal: who takes over the process sees nothing
 that seals an earlier line. What comes is in memory, but in no core dump."""
+import time
+
 import pytest
 
 import memory
@@ -25,6 +27,19 @@ def past_and_next(world):
                   for form, values in forms_of_key(5, value).items()} for keys in (past, coming))
 
 
+def at_rest(world, quiet=0.5):
+    """Waits until the journal has not grown for so many seconds: while a line is sealed, its key is in memory."""
+    length, since = len(journal(world)), time.monotonic()
+
+    def grows_no_more():
+        nonlocal length, since
+        now = len(journal(world))
+        if now != length:
+            length, since = now, time.monotonic()
+        return time.monotonic() - since >= quiet
+    wait_until(grows_no_more, "the journal at rest")
+
+
 def test_keys_of_lines_that_are_written_are_wiped(make_world):
     world = make_world(POLICY)
     for round_ in range(2):
@@ -32,6 +47,7 @@ def test_keys_of_lines_that_are_written_are_wiped(make_world):
         deny(client, [f"closed/{round_}/{index}" for index in range(30)])
         client.disconnect()
         wait_until(lambda: len(journal(world)) >= 30 * (round_ + 1), "the journal")
+        at_rest(world)
         with memory.standing(world.proxy) as pid:
             past, coming = past_and_next(world)
             assert memory.search(pid, past) == set()

@@ -22,9 +22,10 @@ struct journal_settings directory_journal(const char *path);
 #define WAIT_FOR(condition)                                                                                  \
     do {                                                                                                     \
         uint64_t wait_until = clock_monotonic_ms() + 60000;                                                  \
-        while (!(condition) && clock_monotonic_ms() < wait_until)                                            \
+        bool wait_met;                                                                                       \
+        while (!(wait_met = (condition)) && clock_monotonic_ms() < wait_until)                               \
             usleep(2000);                                                                                    \
-        cr_assert((condition), "not within a minute: " #condition);                                          \
+        cr_assert(wait_met, "not within a minute: " #condition);                                             \
     } while (0)
 
 /* Calls each line of the journal, in order, with its parsed head. Only while no journal is open. Returns how
