@@ -93,7 +93,17 @@ class Process:
         self.process.send_signal(number)
 
     def pause(self):
+        """Stops it; on return, none of its threads runs any more."""
         self.signal(signal.SIGSTOP)
+        wait_until(self._stands, f"{self.name} stands still")
+
+    def _stands(self):
+        states = []
+        for task in os.listdir(f"/proc/{self.process.pid}/task"):
+            with contextlib.suppress(FileNotFoundError):
+                with open(f"/proc/{self.process.pid}/task/{task}/stat", encoding="ascii", errors="replace") as file:
+                    states.append(file.read().rpartition(") ")[2][0])
+        return states and all(state in "TtZX" for state in states)
 
     def resume(self):
         self.signal(signal.SIGCONT)

@@ -30,6 +30,9 @@ class Signer:
         else:
             text = kind.to_jwk(public)
         members = {key: value for key, value in json.loads(text).items() if key not in ("key_ops", "alg", "use")}
+        if self.algorithm == "ES256":  # PyJWT leaves out leading zeros, which must be there [RFC 7518, 6.2.1.2]
+            numbers = public.public_numbers()
+            members.update({key: jwt.utils.base64url_encode(getattr(numbers, key).to_bytes(32, "big")).decode() for key in "xy"})
         return {**members, "kid": self.kid, "use": "sig", "alg": self.algorithm}
 
     def token(self, subject, *, lifetime=600, headers=None, **claims):

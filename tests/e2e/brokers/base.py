@@ -28,6 +28,7 @@ class Broker(Process):
     highest_qos = 2  # it takes and delivers everything above as if it were this
     session_present_in_31 = False  # it sets the flag although only 3.1.1 has brought it
     topic_levels = 150  # it takes topics of so many levels
+    delivers_before_unsuback = True  # a message on its way when UNSUBSCRIBE comes is delivered all the same
     crowd = 1000  # so many clients at once take it seconds, not minutes
     keep_alive_reasons = ("keep_alive_timeout",)  # why mqward ends a quiet connection
 

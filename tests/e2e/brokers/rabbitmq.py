@@ -188,6 +188,7 @@ class RabbitMQ(Broker):
     highest_qos = 1
     crowd = 300
     session_present_in_31 = True
+    delivers_before_unsuback = False
 
     def __init__(self, folder, tls=None, client_ca=None, passwords=None):
         super().__init__(folder, tls, client_ca, passwords)
@@ -219,6 +220,9 @@ class RabbitMQ(Broker):
 
     def signal(self, number):
         self.node.signal(number)
+
+    def pause(self):
+        self.node.pause()
 
     def output(self):
         return self.node.read(self.offset)
