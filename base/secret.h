@@ -13,7 +13,7 @@ void secret_unmap(void *memory, size_t size, size_t used);
 /* Wipes a part of it, or secrets that are elsewhere for a moment. */
 void secret_wipe(void *memory, size_t size);
 /* Wipes what functions that have returned to the caller left on the stack, as far as SECRET_STACK bytes below
- * it: a library's secrets, which nobody else can wipe. */
+ * it, and in vector registers: a library's secrets, which nobody else can wipe. */
 void secret_wipe_stack(void);
 #define SECRET_STACK 16384
 

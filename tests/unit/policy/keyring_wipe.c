@@ -109,6 +109,7 @@ static void learn_keys(struct search *search, struct keyring *keyring)
     mask(search, IN_INNER, (const uint8_t *)&key->key.inner);
     mask(search, IN_OUTER, (const uint8_t *)&key->key.outer);
     keyring_put(key);
+    secret_wipe_stack(); /* a new thread begins with our registers, and may put them onto its stack */
 }
 
 /* What serving does with keys. */
