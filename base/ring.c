@@ -72,7 +72,7 @@ static uint64_t ring_header_check(const struct ring_header *header)
 {
     uint64_t state = ring_mix(0, ring_read_word((const uint8_t *)header->magic));
 
-    return ring_mix(ring_mix(state, (uint64_t)header->version << 32 | header->reserved), header->capacity);
+    return ring_mix(ring_mix(state, (uint64_t)header->version << 32 | header->salvaged), header->capacity);
 }
 
 /* ---- head and tail in the header ---- */
@@ -115,10 +115,11 @@ bool ring_capacity_valid(uint64_t capacity)
     return capacity >= RING_PAGE && capacity <= RING_CAPACITY_MAXIMUM && (capacity & (capacity - 1)) == 0;
 }
 
-void ring_format(struct ring_header *header, uint64_t capacity)
+void ring_format(struct ring_header *header, uint64_t capacity, bool salvaged)
 {
     memcpy(header->magic, RING_MAGIC, sizeof(header->magic));
     header->version = RING_VERSION;
+    header->salvaged = salvaged;
     header->capacity = capacity;
     header->check = ring_header_check(header);
     for (unsigned mark = 0; mark < 2; mark++) {
@@ -169,7 +170,7 @@ struct ring *ring_new(size_t capacity)
         perror("mqward: no memory for a ring");
         abort();
     }
-    ring_format(memory, capacity);
+    ring_format(memory, capacity, false);
     struct ring *ring = ring_attach(memory, capacity, -1);
     assert(ring != NULL);
     return ring;

@@ -28,9 +28,10 @@ struct ring *ring_new(size_t capacity);
  * can't be used: a damaged file is renamed to <path>.damaged-<time> and a new one made, with *damaged set, so
  * that nothing is thrown away. If only records are damaged, those before the first damaged one are carried
  * over and serials go on behind the last one, so that the gap shows; if the header is damaged, serials start
- * at 1 again. A push that was cut off by kill -9 shows either not at all or as a whole record. The file is
- * locked (flock) against a second process. Its space is reserved (posix_fallocate): a full disk is an error
- * here and never a SIGBUS later. */
+ * at 1 again. The new file says so for good: *damaged is set whenever it is opened, so that whoever dies
+ * before the gap is told leaves that to the next start. A push that was cut off by kill -9 shows either not
+ * at all or as a whole record. The file is locked (flock) against a second process. Its space is reserved
+ * (posix_fallocate): a full disk is an error here and never a SIGBUS later. */
 struct ring *ring_open(const char *path, size_t capacity, bool *damaged, char *error, size_t error_size);
 void ring_close(struct ring *ring); /* NULL is fine; a file stays */
 

@@ -76,7 +76,8 @@ static void *ring_map(int descriptor, const char *path, uint64_t capacity, const
 }
 
 /* An empty ring in a new file at path, which is not yet anybody's. */
-static struct ring *ring_make(const char *path, uint64_t capacity, const struct ring_error *error)
+static struct ring *ring_make(
+    const char *path, uint64_t capacity, bool salvaged, const struct ring_error *error)
 {
     struct stat status;
     int descriptor = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
@@ -97,7 +98,7 @@ static struct ring *ring_make(const char *path, uint64_t capacity, const struct 
         unlink(path);
         goto fail;
     }
-    ring_format(memory, capacity);
+    ring_format(memory, capacity, salvaged);
     struct ring *ring = ring_attach(memory, capacity, descriptor);
     assert(ring != NULL);
     return ring;
@@ -133,7 +134,7 @@ static struct ring *ring_replace(
     const char *path, uint64_t capacity, bool damaged, struct ring *old, const struct ring_error *error)
 {
     char *fresh = memory_format("%s.new", path);
-    struct ring *ring = ring_make(fresh, capacity, error);
+    struct ring *ring = ring_make(fresh, capacity, damaged, error);
 
     if (ring == NULL)
         goto out;
@@ -184,9 +185,10 @@ static struct ring *ring_open_file(
         old = ring_attach(memory, found, descriptor);
         if (old == NULL)
             munmap(memory, RING_PAGE + (size_t)found);
-        else if (ring_intact(old))
+        else if (ring_intact(old)) {
+            *damaged = old->header->salvaged != 0;
             return old;
-        else
+        } else
             capacity = found;
     }
     ring = ring_replace(path, capacity, true, old, error);

@@ -34,7 +34,7 @@ struct ring_side {
 struct ring_header {
     char magic[8];
     uint32_t version;
-    uint32_t reserved; /* 0 */
+    uint32_t salvaged; /* 1: it took the place of a ring in which something was damaged */
     uint64_t capacity;
     uint64_t check; /* of the four above */
     struct ring_side head;
@@ -73,8 +73,8 @@ struct ring {
 };
 
 bool ring_capacity_valid(uint64_t capacity);
-/* Makes zeroed memory of RING_PAGE + capacity bytes an empty ring. */
-void ring_format(struct ring_header *header, uint64_t capacity);
+/* Makes zeroed memory of RING_PAGE + capacity bytes an empty ring. salvaged: for good. */
+void ring_format(struct ring_header *header, uint64_t capacity, bool salvaged);
 /* True if the constant part of a header is that of a ring of ours. */
 bool ring_header_holds(const struct ring_header *header);
 /* A ring over memory whose header holds; takes memory (a mapping) and descriptor over. NULL, and nothing

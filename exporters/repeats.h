@@ -44,10 +44,6 @@ struct repeats_options {
  * has that to tell: an unknown number is lost. NULL and a sentence in error. */
 struct repeats *repeats_open(
     const char *path, const struct repeats_options *options, bool *damaged, char *error, size_t error_size);
-/* Notes whether records of the ring beside it may be missing, so that whoever opens the table next knows it.
- */
-void repeats_note_ring(struct repeats *repeats, bool damaged);
-bool repeats_is_ring_damaged(const struct repeats *repeats);
 /* The file stays unless it is to be unlinked. NULL is fine. */
 void repeats_close(struct repeats *repeats, bool unlink_file);
 

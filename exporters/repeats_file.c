@@ -273,16 +273,6 @@ struct repeats *repeats_open(
                : repeats_attach(memory, options->interval_ms, memory_copy_string(view_of_string(path)));
 }
 
-void repeats_note_ring(struct repeats *repeats, bool damaged)
-{
-    atomic_store_explicit(&repeats->header->ring_damaged, damaged, memory_order_release);
-}
-
-bool repeats_is_ring_damaged(const struct repeats *repeats)
-{
-    return atomic_load_explicit(&repeats->header->ring_damaged, memory_order_relaxed) != 0;
-}
-
 void repeats_close(struct repeats *repeats, bool unlink_file)
 {
     if (repeats == NULL)

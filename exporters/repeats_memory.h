@@ -35,8 +35,6 @@ struct repeats_header {
      * will have. Behind it they are as if told. 0: nothing is being told. */
     _Atomic uint64_t intent_slot, intent_serial;
     struct repeats_losses losses[2];
-    _Atomic uint64_t
-        ring_damaged; /* 1: records of the ring beside it may be missing, and nobody has said so */
 };
 
 struct repeats_slot {

@@ -199,7 +199,6 @@ static void sealer_handle_damage(struct sealer *sealer, struct source *source, u
     sealer->inherited -= source->inherited;
     source->inherited = 0;
     source->damaged = false; /* said */
-    repeats_note_ring(source->repeats, false);
     source->last_serial = next - 1;
 }
 

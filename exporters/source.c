@@ -33,22 +33,6 @@ static struct repeats *open_table(const char *directory, uint64_t run, uint32_t 
     return repeats;
 }
 
-/* A ring that was salvaged looks whole the next time: the table beside it remembers, until it is said. It is
- * noted before the ring is looked at, and taken back if that is whole: who dies in between says too much, but
- * nothing is lost without a word. */
-static struct ring *open_ring(struct source *source, size_t capacity, char *error, size_t error_size)
-{
-    bool known = repeats_is_ring_damaged(source->repeats), damaged = false;
-    struct ring *ring;
-
-    if (!known && access(source->path, F_OK) == 0)
-        repeats_note_ring(source->repeats, true);
-    ring = ring_open(source->path, capacity, &damaged, error, error_size);
-    source->damaged = known || damaged;
-    repeats_note_ring(source->repeats, source->damaged);
-    return ring;
-}
-
 int source_open(struct source *source, const char *directory, uint64_t run, uint32_t index, size_t capacity,
     const struct repeats_options *options, char *error, size_t error_size)
 {
@@ -56,7 +40,7 @@ int source_open(struct source *source, const char *directory, uint64_t run, uint
     source->path = memory_format("%s/ring-%016" PRIx64 "-%" PRIu32 ".ring", directory, run, index);
     source->repeats = open_table(directory, run, index, options, error, error_size);
     if (source->repeats != NULL)
-        source->ring = open_ring(source, capacity, error, error_size);
+        source->ring = ring_open(source->path, capacity, &source->damaged, error, error_size);
     if (source->ring != NULL)
         return 0;
     repeats_close(source->repeats, false);

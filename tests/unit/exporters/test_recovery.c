@@ -153,7 +153,7 @@ Test(recovery, a_damaged_ring_becomes_a_gap_and_is_kept)
     }
 }
 
-/* A start that finds the damage and dies before it could say so: a ring that was salvaged looks whole then.
+/* A start that finds the damage and dies before it could say so: the ring that was salvaged says it for good.
  */
 Test(recovery, a_damaged_ring_is_said_by_whichever_start_can)
 {

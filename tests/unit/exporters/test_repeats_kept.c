@@ -322,21 +322,6 @@ Test(repeats, what_is_left_of_an_earlier_run_is_due_at_once)
     world_end(&world);
 }
 
-Test(repeats, a_damaged_ring_is_remembered_beside_it)
-{
-    struct world world;
-
-    world_begin(&world, 4);
-    cr_assert_not(repeats_is_ring_damaged(world.repeats));
-    repeats_note_ring(world.repeats, true);
-    world_again(&world);
-    cr_assert(repeats_is_ring_damaged(world.repeats));
-    repeats_note_ring(world.repeats, false);
-    world_again(&world);
-    cr_assert_not(repeats_is_ring_damaged(world.repeats));
-    world_end(&world);
-}
-
 Test(repeats, a_damaged_file_is_kept_and_said)
 {
     static const char garbage[8192] = "not a table";
