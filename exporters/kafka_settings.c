@@ -74,6 +74,8 @@ static bool settings_put_own(
          * if the broker refuses what is out of sequence. The promise rests on nobody else: one request, of
          * many records. */
         {"max.in.flight", "1"},
+        /* A message that is refused for good ends the producer: what is behind it does not overtake it. */
+        {"enable.gapless.guarantee", "true"},
         /* The sink's own clock: a record that the library gives up alone would be behind the next ones. */
         {"message.timeout.ms", "0"},
         /* The window is ours: the library's own bounds are never reached. */

@@ -177,6 +177,28 @@ Test(kafka, a_record_that_is_too_large_for_the_topic_is_not_delivered_yet)
     check_refused(KAFKA_PRODUCE, RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE, 1);
 }
 
+/* The next records wait in the library while the first request is under way: refused, that is sent again
+ * before them. kafka_cluster_users() looks at the order. */
+Test(kafka, a_refused_record_is_not_overtaken)
+{
+    struct kafka_cluster cluster;
+    kafka_cluster_open(&cluster, 1);
+    struct exporter *exporter = start(&cluster.exporter);
+    push(exporter, 0, 1);
+    WAIT_FOR(delivered(exporter, 1));
+    kafka_cluster_refuse(&cluster, KAFKA_PRODUCE, RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE, 1);
+    kafka_cluster_slow(&cluster, 300);
+    push(exporter, 1, 10);
+    usleep(150000);
+    push(exporter, 11, 189);
+    WAIT_FOR(status_of(exporter, 0).failures > 0);
+    kafka_cluster_slow(&cluster, 0);
+    WAIT_FOR(delivered(exporter, 200));
+    exporter_close(exporter, 5000);
+    cr_assert_eq(kafka_cluster_users(&cluster, 1, NULL), 200);
+    kafka_cluster_close(&cluster);
+}
+
 Test(kafka, after_a_fatal_error_the_producer_is_made_anew)
 {
     check_refused(KAFKA_INIT_PRODUCER_ID, RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED, 1);
