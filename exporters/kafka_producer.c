@@ -69,7 +69,9 @@ struct producer_verdict {
 static void producer_on_log(const rd_kafka_t *handle, int level, const char *facility, const char *text)
 {
     bool own_end = strcmp(facility, "TERMINATE") == 0; /* it would have us wait for what we gave up */
-    enum log_level ours = own_end || level > 6 ? LOG_DEBUG : level <= 4 ? LOG_WARN : LOG_INFO;
+    /* "experimental", of what kafka_settings.c has set: nothing that an operator could do about */
+    bool own_setting = strcmp(facility, "CONFWARN") == 0 && strstr(text, "enable.gapless.guarantee") != NULL;
+    enum log_level ours = own_end || own_setting || level > 6 ? LOG_DEBUG : level <= 4 ? LOG_WARN : LOG_INFO;
 
     LOG_LIMITED(ours, "kafka", "librdkafka", log_string("client", rd_kafka_name(handle)),
         log_string("facility", facility), log_string("detail", text));
@@ -79,7 +81,8 @@ static void producer_on_log(const rd_kafka_t *handle, int level, const char *fac
 static bool producer_is_refusal(rd_kafka_resp_err_t error)
 {
     return error > 0 || error == RD_KAFKA_RESP_ERR__AUTHENTICATION || error == RD_KAFKA_RESP_ERR__SSL ||
-           error == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC || error == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION;
+           error == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC || error == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION ||
+           error == RD_KAFKA_RESP_ERR__GAPLESS_GUARANTEE; /* what follows upon a broker's */
 }
 
 static void producer_forget_trouble(struct kafka_producer *producer)
