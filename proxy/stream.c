@@ -193,10 +193,8 @@ void stream_set_reading(struct stream *stream, bool reading)
     stream->reading = reading;
     if (stream->state != STREAM_OPEN)
         return;
-    if (!reading) {
-        event_del(&stream->read_event);
-        return;
-    }
+    if (!reading)
+        return; /* the socket is asked until it has something (on_readable()): mostly it has nothing */
     event_add(&stream->read_event, NULL);
     if (stream->poke_owed || (stream->ssl != NULL && tls_pending(stream)))
         stream_poke(stream);
@@ -227,8 +225,6 @@ static void opened(struct stream *stream)
     forget_shares(stream->ssl);
     if (stream->reading)
         event_add(&stream->read_event, NULL);
-    else
-        event_del(&stream->read_event);
     if (stream_queued(stream) > 0)
         stream_flush(stream);
     else {
@@ -296,19 +292,23 @@ void stream_take_turn(struct stream *stream)
         stream->poke_owed = true;
 }
 
-/* A handshake that can go on waits for its turn, and its socket is not asked until then. */
+/* A handshake that can go on waits for its turn. To stop asking a socket and to begin again are two system
+ * calls: it is done for what nobody reads, and for handshakes whose turn takes longer than one of the loop.
+ */
 static void on_readable(evutil_socket_t fd, short what, void *argument)
 {
     struct stream *stream = argument;
 
     (void)fd, (void)what;
     assert(stream->magic == STREAM_MAGIC);
-    if (stream->state != STREAM_HANDSHAKE) {
+    if (stream->state == STREAM_OPEN && !stream->reading)
+        event_del(&stream->read_event);
+    else if (stream->state != STREAM_HANDSHAKE)
         stream_take_turn(stream);
-        return;
-    }
-    event_del(&stream->read_event);
-    stream_turns_add(stream);
+    else if (stream_turns_has_waited(stream))
+        event_del(&stream->read_event);
+    else
+        stream_turns_add(stream);
 }
 
 static void on_writable(evutil_socket_t fd, short what, void *argument)

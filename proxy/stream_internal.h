@@ -48,6 +48,7 @@ struct stream {
     uint64_t stalled_since;
     struct stream_turns *turns;
     struct stream_place place;
+    uint32_t turn;             /* of the loop, in which it got its place */
     uint8_t row;               /* enum stream_row: where place is */
     bool begun;                /* a step of its handshake was done */
     struct event *write_event; /* NULL: it never had to wait for room */
@@ -92,6 +93,8 @@ struct event_base *stream_turns_base(const struct stream_turns *turns);
  * STREAM_HANDSHAKE as soon as the others before it had theirs. */
 void stream_turns_add(struct stream *stream);
 void stream_turns_remove(struct stream *stream);
+/* It waits for its turn, and others have had theirs since it does. */
+bool stream_turns_has_waited(const struct stream *stream);
 /* A handshake begins to be waited for, or is not any more. */
 void stream_turns_count(struct stream_turns *turns, bool begins);
 

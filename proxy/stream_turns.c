@@ -15,6 +15,7 @@ struct stream_turns {
     struct stream_place rows[STREAM_ROWS]; /* rings; the longest waiting is next of these */
     size_t lengths[STREAM_ROWS];
     size_t unfinished;
+    uint32_t turn;      /* counted */
     bool new_is_due;    /* the last step was of one that had begun */
     uint64_t served_ns; /* when the last turn of handshakes ended that left some waiting; 0: none did */
 };
@@ -107,6 +108,7 @@ void stream_turns_add(struct stream *stream)
     end->previous->next = &stream->place;
     end->previous = &stream->place;
     stream->row = (uint8_t)row;
+    stream->turn = turns->turn;
     turns->lengths[row]++;
     schedule(turns);
 }
@@ -117,6 +119,11 @@ void stream_turns_remove(struct stream *stream)
         return;
     stream->turns->lengths[stream->row]--;
     unlink_place(&stream->place);
+}
+
+bool stream_turns_has_waited(const struct stream *stream)
+{
+    return stream->place.next != NULL && stream->turn != stream->turns->turn;
 }
 
 static struct stream *first_of(struct stream_turns *turns, enum stream_row row)
@@ -182,6 +189,7 @@ static void on_turn(evutil_socket_t fd, short what, void *argument)
     struct stream_turns *turns = argument;
 
     (void)fd, (void)what;
+    turns->turn++;
     serve_pokes(turns);
     serve_handshakes(turns);
     if (are_waiting(turns))
