@@ -9,7 +9,7 @@ build=${MQWARD_BUILD:-$root/build/release}
 if [ ! -f "$build/CMakeCache.txt" ]; then
     cmake -S "$root" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo
 fi
-cmake --build "$build" -j "$(nproc)" >&2
+cmake --build "$build" -j "$(nproc)" --target proxy/all tests/bench/all >&2
 script=bench.py
 if [ "${1:-}" = --instructions ]; then
     script=instructions.py
