@@ -33,6 +33,8 @@
 
 #define EXPORTER_BATCHES 2    /* a turn, then the sinks have theirs */
 #define EXPORTER_TICK_MS 100  /* looks at the rings even if no wake came */
+#define EXPORTER_REST_MS 20   /* between batches: waking for each event costs more than the event */
+#define EXPORTER_PRESSING 8   /* a ring that is filled to this part of it is not left alone */
 #define EXPORTER_SAVE_MS 1000 /* cursors, retention */
 #define EXPORTER_RETRY_MIN_MS 20
 #define EXPORTER_RETRY_MAX_MS 1000
@@ -98,8 +100,10 @@ static enum sealer_result exporter_drain(struct exporter *exporter)
     enum sealer_result result = SEALER_MORE;
 
     journal_set_floor(exporter->journal, exporter_floor(exporter));
-    for (unsigned i = 0; i < EXPORTER_BATCHES && result == SEALER_MORE; i++)
+    for (unsigned i = 0; i < EXPORTER_BATCHES && result == SEALER_MORE; i++) {
         result = sealer_turn(exporter->sealer);
+        exporter->moved = exporter->moved || result == SEALER_MORE;
+    }
     if (result == SEALER_BLOCKED)
         exporter_set_blocked(exporter, errno);
     else
@@ -147,8 +151,17 @@ static void exporter_wake_sinks(struct exporter *exporter)
     }
 }
 
-/* One turn: rings, sinks, and either the next turn or sleep. A producer pushes and then looks at the flag, we
- * set the flag and then look at the rings: one of us sees the other. */
+/* The rings are empty. After a batch there will soon be more: the thread rests, and only a ring that fills
+ * ends that before its time. After a rest with nothing to do it sleeps until the next event. */
+static void exporter_settle(struct exporter *exporter)
+{
+    atomic_exchange(&exporter->sleeping, exporter->moved ? EXPORTER_RESTING : EXPORTER_ASLEEP);
+    if (exporter->moved)
+        event_add(exporter->turn_event, &(struct timeval){.tv_usec = EXPORTER_REST_MS * 1000});
+}
+
+/* One turn: rings, sinks, and either the next turn, rest or sleep. A producer pushes and then looks at the
+ * flag, we set the flag and then look at the rings: one of us sees the other. */
 static void exporter_on_turn(evutil_socket_t descriptor, short events, void *argument)
 {
     struct exporter *exporter = argument;
@@ -157,7 +170,8 @@ static void exporter_on_turn(evutil_socket_t descriptor, short events, void *arg
     (void)descriptor;
     (void)events;
     assert(exporter->magic == EXPORTER_MAGIC);
-    atomic_exchange(&exporter->sleeping, 0);
+    atomic_exchange(&exporter->sleeping, EXPORTER_AWAKE);
+    exporter->moved = false;
     if (exporter_may_drain(exporter))
         result = exporter_drain(exporter);
     exporter_report_incidents(exporter);
@@ -172,7 +186,7 @@ static void exporter_on_turn(evutil_socket_t descriptor, short events, void *arg
     if (result == SEALER_BLOCKED) /* no wakes: the timer will do */
         return;
     if (result == SEALER_IDLE)
-        atomic_exchange(&exporter->sleeping, 1);
+        exporter_settle(exporter);
     /* By the timer: libevent would run what is made active in here before it looks at sockets and timers
      * again, and under steady load no sink would ever be served and nothing synced. */
     if (result == SEALER_MORE || !sealer_is_empty(exporter->sealer))
@@ -266,9 +280,22 @@ void exporter_wake(struct exporter *exporter)
     uint64_t one = 1;
 
     /* Read-modify-write on both sides: with plain loads and stores each could miss the other. */
-    if (atomic_fetch_or(&exporter->sleeping, 0) == 0 || atomic_exchange(&exporter->sleeping, 0) == 0)
+    if (atomic_fetch_or(&exporter->sleeping, 0) == EXPORTER_AWAKE ||
+        atomic_exchange(&exporter->sleeping, EXPORTER_AWAKE) == EXPORTER_AWAKE)
         return;
     (void)!write(exporter->wake, &one, sizeof(one)); /* full means that a wake is under way */
+}
+
+void exporter_tell(struct exporter *exporter, const struct ring *ring)
+{
+    uint64_t used = ring_used(ring);
+
+    if (used == 0)
+        return;
+    if (used < ring_capacity(ring) / EXPORTER_PRESSING &&
+        atomic_fetch_or(&exporter->sleeping, 0) == EXPORTER_RESTING)
+        return;
+    exporter_wake(exporter);
 }
 
 void exporter_reopen(struct exporter *exporter)

@@ -55,8 +55,11 @@ struct ring *exporter_ring(struct exporter *exporter, uint32_t index);
 struct repeats *exporter_repeats(struct exporter *exporter, uint32_t index);
 /* Starts the thread. 0 or -1 (errno). */
 int exporter_start(struct exporter *exporter);
-/* After pushes, at the end of a loop's turn: wakes the thread if it sleeps. Any thread. */
+/* Who waits for room: wakes the thread if it sleeps or rests. Any thread. */
 void exporter_wake(struct exporter *exporter);
+/* After pushes, at the end of a loop's turn: wakes the thread if it sleeps. If it only rests between two
+ * batches (20 ms at most), that is for a ring that is an eighth full. Any thread. */
+void exporter_tell(struct exporter *exporter, const struct ring *ring);
 /* Sinks that write files open them anew: somebody has renamed them. Any thread. */
 void exporter_reopen(struct exporter *exporter);
 /* Takes what is in the rings into the journal, gives the sinks up to wait_ms to confirm it, ends the thread,

@@ -17,6 +17,12 @@ struct journal;
 struct sealer;
 struct sink;
 
+enum exporter_sleep {
+    EXPORTER_AWAKE,
+    EXPORTER_ASLEEP, /* in its loop, until an event wakes it */
+    EXPORTER_RESTING /* in its loop for a moment, unless a ring fills */
+};
+
 struct exporter {
     uint32_t magic;
     struct exporter_settings settings;
@@ -30,7 +36,8 @@ struct exporter {
     bool started;
     int wake; /* eventfd */
     struct event *wake_event, *turn_event, *tick_event;
-    atomic_int sleeping; /* 1: the thread waits in its loop and wants a wake */
+    atomic_int sleeping; /* enum exporter_sleep */
+    bool moved;          /* in this turn, from the rings into the journal */
     atomic_bool stopping, reopening;
     atomic_uint_fast64_t stop_at_ms; /* monotonic; set before stopping */
 

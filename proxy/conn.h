@@ -6,10 +6,14 @@
 #include <sys/socket.h>
 
 #include "base/reason.h"
+#include "proxy/session/session.h"
 
 struct conn;
 struct worker;
 struct service;
+
+/* What sessions ask of the worker's connections. */
+struct session_hooks conn_hooks(const struct worker *worker);
 
 /* Takes a socket that a listener of the worker accepted. */
 void conn_accept(struct worker *worker, struct service *service, int fd, const struct sockaddr *address);

@@ -112,18 +112,35 @@ static enum reason hook_claim(
         conn->worker->registry, conn->service->upstream_scope, identity, client_id, limit, &conn->claim);
 }
 
+struct session_hooks conn_hooks(const struct worker *worker)
+{
+    return (struct session_hooks){.audit = conn_audit,
+        .audit_repeat = conn_audit_repeat,
+        .audit_again = conn_audit_again,
+        .password_tag = hook_password_tag,
+        .claim = hook_claim,
+        .denied = conn_count_denial,
+        .ban = conn_begin_ban,
+        .ban_left = conn_ban_left,
+        .hold_rates = conn_hold_rates,
+        .count = conn_count,
+        .replay = conn_replay,
+        .replay_is_done = conn_replay_is_done,
+        .replay_end = conn_replay_end,
+        .replays_later = worker->replay_shared != NULL,
+        .scan = conn_scan,
+        .scan_later = conn_scan_later,
+        .room = conn_room,
+        .counters = &worker->counters->session};
+}
+
 /* ---- accepting ---- */
 
 /* The handshake is done, or there is none: CONNECT is due. */
 static void await_connect(struct conn *conn)
 {
-    const struct session_hooks hooks = {conn_audit, conn_audit_repeat, conn_audit_again, hook_password_tag,
-        hook_claim, conn_count_denial, conn_begin_ban, conn_ban_left, conn_hold_rates, conn_count,
-        conn_replay, conn_replay_is_done, conn_replay_end, conn->worker->replay_shared != NULL, conn_scan,
-        conn_scan_later, conn_room, &conn->worker->counters->session, conn};
-
     conn_describe_peer(conn);
-    conn->session = session_new(&conn->service->session, &conn->peer, &hooks);
+    conn->session = session_new(&conn->service->session, &conn->peer, &conn->worker->session_hooks, conn);
     conn_set_phase(conn, CONN_CONNECT, conn->service->listener->timeout_connect_ms);
     conn_schedule(conn);
 }

@@ -245,6 +245,7 @@ struct worker *worker_new(
         worker_free(worker);
         return NULL;
     }
+    worker->session_hooks = conn_hooks(worker);
     worker->streams = stream_turns_new(worker->base);
     worker->dns = worker_resolver(worker);
     worker->reap_event = event_new(worker->base, -1, 0, on_reap, worker);
@@ -266,8 +267,7 @@ static void *run(void *argument)
 
     worker_audit_begin(worker);
     while (event_base_loop(worker->base, EVLOOP_ONCE) == 0 && !event_base_got_break(worker->base))
-        if (ring_used(worker->ring) > 0)
-            exporter_wake(worker->exporter);
+        exporter_tell(worker->exporter, worker->ring);
     event_del(worker->reap_event);
     worker->reap = NULL; /* they are in the list of all, too */
     while (worker->conns != NULL)

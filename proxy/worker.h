@@ -101,6 +101,7 @@ struct worker {
     uint8_t *scratch;                   /* WORKER_SCRATCH bytes, shared by all connections of the worker */
     struct buffer to_client, to_broker; /* a packet's answers, empty between packets */
     struct counters *counters;          /* for metrics; this thread writes it */
+    struct session_hooks session_hooks; /* of its connections */
     uint64_t sessions;                  /* counted, for session ids */
     uint64_t dials;                     /* counted, for the sources of connections to the broker */
     uint64_t now_ns;  /* monotonic, of the packets that are being handled; 0: nobody has asked yet */

@@ -17,7 +17,7 @@ void session_take_limits(struct session *session)
 }
 
 struct session *session_new(const struct session_settings *settings, const struct session_peer *peer,
-    const struct session_hooks *hooks)
+    const struct session_hooks *hooks, void *context)
 {
     struct session *session = memory_calloc(1, sizeof(*session));
 
@@ -25,7 +25,8 @@ struct session *session_new(const struct session_settings *settings, const struc
     session->settings = settings;
     session->policy = policy_settings(settings->policy);
     session->peer = peer;
-    session->hooks = *hooks;
+    session->hooks = hooks;
+    session->context = context;
     session->client_packet_limit = UINT32_MAX;
     session->from_client.search = SESSION_ORDER_MAX; /* brokers hardly ever answer out of order */
     session->from_broker.search = SESSION_ORDER_SEARCH;
@@ -51,6 +52,7 @@ void session_free(struct session *session)
     session_token_free(session);
     session_will_free(session->will);
     session_held_connect_free(session->held_connect);
+    session_hold_end(session);
     free(session->previous_policy);
     session_flow_free(&session->from_client);
     session_flow_free(&session->from_broker);

@@ -132,7 +132,7 @@ struct session_need {
                                       choice of how much there is to tell */
 };
 
-/* What a session asks of its surroundings. context is passed through. */
+/* What a session asks of its surroundings, with its context. One for all sessions of a thread. */
 struct session_hooks {
     /* An audit event: pushed before the output of the same call is carried out. The event's views hold for
      * the call. */
@@ -185,7 +185,6 @@ struct session_hooks {
     enum session_room (*room)(void *context, struct session_need need);
     /* Where it counts what it does, alone with the other sessions of its thread; NULL: nowhere. */
     struct session_counters *counters;
-    void *context;
 };
 
 /* What the caller does after a packet, in this order: forward the packet itself if the call says so; send
@@ -211,7 +210,7 @@ struct session_output {
 
 /* peer, settings and hooks outlive the session. */
 struct session *session_new(const struct session_settings *settings, const struct session_peer *peer,
-    const struct session_hooks *hooks);
+    const struct session_hooks *hooks, void *context);
 void session_free(struct session *session); /* NULL is fine */
 
 /* False while packets of the client must wait (CONNECT is on its way to the broker, or too many answers are

@@ -124,7 +124,7 @@ bool session_audit_tells(const struct session *session, enum audit_action action
 static bool is_counted_apart(
     const struct session *session, enum audit_action action, enum audit_disposition disposition)
 {
-    return session->hooks.audit_repeat != NULL && !repeats_compares_payload(action, disposition) &&
+    return session->hooks->audit_repeat != NULL && !repeats_compares_payload(action, disposition) &&
            disposition != AUDIT_FORWARDED && disposition != AUDIT_REWRITTEN;
 }
 
@@ -198,7 +198,7 @@ void session_audit_signatures(
 void session_event_emit(const struct session *session, const struct audit_event *event)
 {
     if (session_audit_tells(session, event->action))
-        session->hooks.audit(session->hooks.context, event);
+        session->hooks->audit(session->context, event);
 }
 
 static bool draw(struct session *session)

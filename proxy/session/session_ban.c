@@ -36,7 +36,7 @@ static void ban(struct session *session, const struct policy_verdict *verdict, s
 
     if (party.value.length == 0)
         return; /* an address that is none */
-    if (session->hooks.ban_left(session->hooks.context, &party, false) >= repeat->ban_ms)
+    if (session->hooks->ban_left(session->context, &party, false) >= repeat->ban_ms)
         return; /* there is one that lasts longer */
     snprintf(why, sizeof(why), "%u denials within %llu s, the last: %s", repeat->count,
         (unsigned long long)(repeat->within_ms / 1000), reason_info(verdict->reason)->name);
@@ -49,7 +49,7 @@ static void ban(struct session *session, const struct policy_verdict *verdict, s
     event.ban_value = party.value;
     event.ban_until_us = ban.until_wall_us;
     session_event_emit(session, &event);
-    session->hooks.ban(session->hooks.context, &ban);
+    session->hooks->ban(session->context, &ban);
 }
 
 /* Whose denials are counted: the identity's, if it is proven and not one that all anonymous clients share. */
@@ -69,7 +69,7 @@ bool session_denied(
         return false;
     site = address_of(session, address);
     party = answers_by_id(session) ? identity_of(session) : site;
-    if (party.value.length == 0 || !session->hooks.denied(session->hooks.context, &party, repeat))
+    if (party.value.length == 0 || !session->hooks->denied(session->context, &party, repeat))
         return false;
     if (repeat->ban_ms != 0 && repeat->ban_id && !party.is_address)
         ban(session, verdict, party);
@@ -107,7 +107,7 @@ static uint64_t left_of(const struct session *session, struct session_party part
 {
     bool ordered = session->policy->mode == POLICY_MONITOR || (!party.is_address && is_anonymous(session));
 
-    return party.value.length == 0 ? 0 : session->hooks.ban_left(session->hooks.context, &party, ordered);
+    return party.value.length == 0 ? 0 : session->hooks->ban_left(session->context, &party, ordered);
 }
 
 bool session_is_banned(const struct session *session)

@@ -76,7 +76,7 @@ struct policy_credentials session_credentials(const struct session *session)
 
 uint64_t session_password_tag(const struct session *session, const struct policy_identification *found)
 {
-    return session->hooks.password_tag(session->hooks.context, found->password_file, session->username);
+    return session->hooks->password_tag(session->context, found->password_file, session->username);
 }
 
 enum reason session_check_identity(const struct session *session, const struct policy_identification *found)
@@ -116,8 +116,8 @@ enum reason session_claim(struct session *session, bool proven)
 {
     uint64_t limit = session->policy->mode == POLICY_MONITOR ? 0 : session->policy->limit_sessions;
 
-    return session->hooks.claim(
-        session->hooks.context, policy_subject_id(session->subject), session->client_id, limit, proven);
+    return session->hooks->claim(
+        session->context, policy_subject_id(session->subject), session->client_id, limit, proven);
 }
 
 static bool claim(struct session *session, struct session_output *output)
@@ -278,7 +278,7 @@ static void wait_for_scan(struct session *session, const struct mqtt_frame *fram
     held->scan_ticket = session->hold.ticket;
     held->scanned_checks = session->hold.checks;
     held->scanned_of = session->hold.of;
-    session->hold.ticket = 0;
+    session_hold_end(session);
     if (signature == NULL || signature->replay_check == NULL)
         return;
     held->is_foreseen = true;
@@ -343,7 +343,7 @@ static bool wait_for_store(
     struct session_replay replay;
     uint64_t ticket;
 
-    if (!session->hooks.replays_later || signatures == 0 ||
+    if (!session->hooks->replays_later || signatures == 0 ||
         !session_will_foresee(session, will, signatures, known.now_ms, &known.mark))
         return false;
     replay = session_mark_replay(&known.mark);

@@ -7,13 +7,13 @@
 static void count_rule(
     const struct session *session, const struct policy_rule_info *rule, enum session_result result)
 {
-    counter_add(&session->hooks.counters->rules[session_rule_slot(session, rule)][result], 1);
+    counter_add(&session->hooks->counters->rules[session_rule_slot(session, rule)][result], 1);
 }
 
 void session_count_denials(const struct session *session, enum session_operation operation,
     const struct policy_verdict *verdict, uint64_t count)
 {
-    struct session_counters *counters = session->hooks.counters;
+    struct session_counters *counters = session->hooks->counters;
 
     if (counters == NULL)
         return;
@@ -30,7 +30,7 @@ void session_count_denied(
 
 void session_count_monitored(const struct session *session, const struct policy_verdict *verdict)
 {
-    struct session_counters *counters = session->hooks.counters;
+    struct session_counters *counters = session->hooks->counters;
     bool by_rule = verdict->would_deny != NULL; /* its own monitor mode: reason is that of the rest */
 
     if (counters == NULL)
@@ -41,20 +41,21 @@ void session_count_monitored(const struct session *session, const struct policy_
 
 void session_count_shadow(const struct session *session, bool denies)
 {
-    if (session->hooks.counters != NULL)
-        counter_add(&session->hooks.counters->shadow[denies ? SESSION_SHADOW_DENY : SESSION_SHADOW_ALLOW], 1);
+    if (session->hooks->counters != NULL)
+        counter_add(
+            &session->hooks->counters->shadow[denies ? SESSION_SHADOW_DENY : SESSION_SHADOW_ALLOW], 1);
 }
 
 void session_count_refused(const struct session *session, enum reason reason)
 {
-    if (session->hooks.counters != NULL)
-        counter_add(&session->hooks.counters->connects_refused[reason], 1);
+    if (session->hooks->counters != NULL)
+        counter_add(&session->hooks->counters->connects_refused[reason], 1);
 }
 
 void session_count_violation(const struct session *session, enum reason reason)
 {
-    if (session->hooks.counters != NULL)
-        counter_add(&session->hooks.counters->protocol_errors[reason], 1);
+    if (session->hooks->counters != NULL)
+        counter_add(&session->hooks->counters->protocol_errors[reason], 1);
 }
 
 /* ---- signatures ---- */
@@ -62,7 +63,7 @@ void session_count_violation(const struct session *session, enum reason reason)
 void session_count_signature(
     const struct session *session, enum reason reason, const struct session_signature *signature)
 {
-    struct session_counters *counters = session->hooks.counters;
+    struct session_counters *counters = session->hooks->counters;
 
     /* what has waited for a scan was counted before */
     if (counters == NULL || session->scanned != NULL)
@@ -77,7 +78,7 @@ void session_count_signature(
 
 uint64_t session_signature_begin(const struct session *session)
 {
-    struct session_counters *counters = session->hooks.counters;
+    struct session_counters *counters = session->hooks->counters;
 
     return counters == NULL || counters->signature_sample++ % SESSION_SIGNATURE_SAMPLE != 0
                ? 0
@@ -87,7 +88,8 @@ uint64_t session_signature_begin(const struct session *session)
 void session_signature_end(const struct session *session, uint64_t begun_ns)
 {
     if (begun_ns != 0)
-        histogram_add(&session->hooks.counters->signature, &histogram_short, clock_monotonic_ns() - begun_ns);
+        histogram_add(
+            &session->hooks->counters->signature, &histogram_short, clock_monotonic_ns() - begun_ns);
 }
 
 /* ---- scans ---- */
@@ -114,7 +116,7 @@ void session_count_scan(const struct session *session, size_t check, enum sessio
     const struct scan_result *result)
 {
     const struct session_settings *settings = session->settings;
-    struct session_counters *counters = session->hooks.counters;
+    struct session_counters *counters = session->hooks->counters;
 
     if (counters == NULL)
         return;

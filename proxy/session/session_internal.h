@@ -269,6 +269,9 @@ struct session_held_connect {
 };
 void session_held_connect_free(struct session_held_connect *held); /* NULL is fine */
 
+/* What is held (session->hold) has its place now, or needs none. */
+void session_hold_end(struct session *session);
+
 /* What CONNECT said of the will, to judge it by another policy. */
 struct session_will {
     uint8_t qos;
@@ -296,7 +299,8 @@ struct session {
     const struct session_settings *settings;
     const struct policy_settings *policy;
     const struct session_peer *peer;
-    struct session_hooks hooks;
+    const struct session_hooks *hooks;
+    void *context; /* of the hooks */
 
     struct policy_subject *subject;
     struct policy_subject
@@ -422,7 +426,7 @@ static inline uint16_t session_rule_slot(const struct session *session, const st
 static inline void session_count_passed(
     const struct session *session, enum session_operation operation, const struct policy_verdict *verdict)
 {
-    struct session_counters *counters = session->hooks.counters;
+    struct session_counters *counters = session->hooks->counters;
 
     if (counters == NULL)
         return;

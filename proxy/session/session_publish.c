@@ -275,8 +275,8 @@ static bool judge_rates(struct session *session, struct session_publish *context
 static bool pass_rates(
     struct session *session, struct session_publish *context, struct session_output *output)
 {
-    const struct session_rates rates = session->hooks.count(
-        session->hooks.context, SESSION_MESSAGE, context->verdict.checks, context->packet.payload.length);
+    const struct session_rates rates = session->hooks->count(
+        session->context, SESSION_MESSAGE, context->verdict.checks, context->packet.payload.length);
 
     if ((rates.refused | rates.monitored) == 0)
         return true;
@@ -354,9 +354,10 @@ static void hold_answer(struct session *session, const struct session_publish *c
 
     if (!context->is_signed || signature->replay_check == NULL)
         return;
-    hold->foreseen = true;
-    hold->known = (struct session_foreseen){.now_ms = signature->now_ms, .answer = signature->answer};
-    session_mark_take(&hold->known.mark, &signature->replay);
+    if (hold->known == NULL)
+        hold->known = memory_calloc(1, sizeof(*hold->known));
+    *hold->known = (struct session_foreseen){.now_ms = signature->now_ms, .answer = signature->answer};
+    session_mark_take(&hold->known->mark, &signature->replay);
 }
 
 /* What passed the signature, and is counted, but for what it was counted before it waited. False: as below.

@@ -9,7 +9,7 @@ void session_rates_hold(struct session *session, const struct policy_subject *su
 
     if (!session->holds_rates && policy_check_count(policy) == 0)
         return;
-    session->hooks.hold_rates(session->hooks.context, policy, subject);
+    session->hooks->hold_rates(session->context, policy, subject);
     session->holds_rates = policy_check_count(policy) > 0;
 }
 
@@ -28,7 +28,7 @@ static bool count_connect(
 
     if (!session->holds_rates)
         return true;
-    rates = session->hooks.count(session->hooks.context, counted, UINT64_MAX, 0);
+    rates = session->hooks->count(session->context, counted, UINT64_MAX, 0);
     for (uint64_t rest = rates.monitored; rest != 0; rest &= rest - 1)
         session_connect_would_refuse(session, REASON_connect_rate_exceeded, first_check(session, rest), NULL);
     if (rates.refused != 0)

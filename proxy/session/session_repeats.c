@@ -78,7 +78,7 @@ bool session_repeats_count(const struct session *session, const struct session_a
 {
     const struct session_repeat *found = find(session->repeats, act);
 
-    return found != NULL && session->hooks.audit_again(session->hooks.context, &found->ticket, count);
+    return found != NULL && session->hooks->audit_again(session->context, &found->ticket, count);
 }
 
 /* Its texts become the item's own. */
@@ -124,7 +124,7 @@ bool session_repeats_ask(
     struct repeats_ticket ticket;
     struct session_repeat *item;
 
-    if (!session->hooks.audit_repeat(session->hooks.context, event, &ticket))
+    if (!session->hooks->audit_repeat(session->context, event, &ticket))
         return false;
     if (act == NULL)
         return true;

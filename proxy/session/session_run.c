@@ -31,7 +31,7 @@ static size_t lower_of(size_t a, size_t b)
 
 static void count_passed(struct run *run)
 {
-    struct session_counters *counters = run->session->hooks.counters;
+    struct session_counters *counters = run->session->hooks->counters;
 
     if (run->count > 0 && counters != NULL) {
         uint16_t rule = session_rule_slot(run->session, run->entry->rule);

@@ -177,7 +177,7 @@ static bool scan_here(struct session_scan_run *run, size_t check)
     struct scan_request request = request_of(run, check);
 
     scan_request_for_loop(&request);
-    return session->hooks.scan(session->hooks.context, &request, &run->here.result) &&
+    return session->hooks->scan(session->context, &request, &run->here.result) &&
            (terms->on_match != YARA_MATCH_QUARANTINE || run->here.result.count == 0);
 }
 
@@ -209,7 +209,7 @@ static uint64_t scan_together(struct session_scan_run *run)
     }
     scan_request_for_loop(&request);
     if ((together & (together - 1)) == 0 ||
-        !session->hooks.scan(session->hooks.context, &request, &run->here.result) || result->count > 0 ||
+        !session->hooks->scan(session->context, &request, &run->here.result) || result->count > 0 ||
         !result->complete || result->error != NULL)
         return 0;
     return together;
@@ -228,11 +228,11 @@ static void scan_later(struct session_scan_run *run, uint64_t checks)
         scans[next++] = (struct session_scan){
             .request = request_of(run, check), .quarantine = info->yara->on_match == YARA_MATCH_QUARANTINE};
     }
+    session_hold_end(session);
     session->hold.ticket = ++session->tickets;
     session->hold.checks = checks;
     session->hold.of = run->of;
-    session->hold.foreseen = false;
-    session->hooks.scan_later(session->hooks.context, scans, count, session->hold.ticket);
+    session->hooks->scan_later(session->context, scans, count, session->hold.ticket);
     free(scans);
 }
 

@@ -156,7 +156,7 @@ static enum replay_answer ask(struct session *session, const struct session_repl
         session->foreseen->used = true;
         answer = session->foreseen->answer;
         /* a packet that came before it may have been that very message, and have had its turn since */
-        if (answer == REPLAY_PENDING && session->hooks.replay_is_done(session->hooks.context, replay))
+        if (answer == REPLAY_PENDING && session->hooks->replay_is_done(session->context, replay))
             answer = REPLAY_DONE;
         return answer;
     }
@@ -195,13 +195,13 @@ enum reason session_signature_seen(
 void session_signature_undo(struct session *session, const struct session_signature *signature)
 {
     if (signature->replay_check != NULL && signature->answer == REPLAY_NEW)
-        session->hooks.replay_end(session->hooks.context, &signature->replay, false);
+        session->hooks->replay_end(session->context, &signature->replay, false);
 }
 
 void session_signature_done(struct session *session, const struct session_signature *signature)
 {
     if (signature->replay_check != NULL)
-        session->hooks.replay_end(session->hooks.context, &signature->replay, true);
+        session->hooks->replay_end(session->context, &signature->replay, true);
 }
 
 static void settle(struct session *session, uint16_t packet_id, bool done)
@@ -210,7 +210,7 @@ static void settle(struct session *session, uint16_t packet_id, bool done)
     struct session_replay replay = session_mark_replay(&mark);
 
     session_marks_remove(&session->marks, packet_id);
-    session->hooks.replay_end(session->hooks.context, &replay, done);
+    session->hooks->replay_end(session->context, &replay, done);
 }
 
 /* What the broker refuses has not arrived, and may come again, unless this is about a further copy of it. Of

@@ -111,11 +111,10 @@ struct session_foreseen {
 
 /* A packet whose turn has begun and waits for a scan. */
 struct session_hold {
-    uint64_t ticket; /* of the packet that is being handled; 0: it does not wait */
-    uint64_t checks; /* that asked for it */
-    uint64_t of;     /* those that the message is to pass */
-    bool foreseen;   /* the replay store has answered about it */
-    struct session_foreseen known;
+    uint64_t ticket;                /* of the packet that is being handled; 0: it does not wait */
+    uint64_t checks;                /* that asked for it */
+    uint64_t of;                    /* those that the message is to pass */
+    struct session_foreseen *known; /* what the replay store has answered about it; NULL: it was not asked */
 };
 
 struct session_waiting_packet;

@@ -30,7 +30,7 @@ bool session_replay_ask(struct session *session, const struct session_replay *re
     enum replay_answer *answer)
 {
     *ticket = ++session->tickets;
-    return session->hooks.replay(session->hooks.context, replay, *ticket, answer);
+    return session->hooks->replay(session->context, replay, *ticket, answer);
 }
 
 /* What a PUBLISH will want to know is asked for now. first: those before it are through, so that what its
@@ -42,7 +42,7 @@ static bool foresee(struct session *session, const struct mqtt_frame *frame, boo
 
     *foreseen = false;
     *ticket = 0;
-    if (!session->hooks.replays_later) /* it says in the packet's turn what is so by then */
+    if (!session->hooks->replays_later) /* it says in the packet's turn what is so by then */
         return false;
     known->now_ms = clock_wall_us() / 1000;
     known->used = false;
@@ -62,7 +62,7 @@ static void undo(const struct session *session, const struct session_foreseen *k
     struct session_replay replay = session_mark_replay(&known->mark);
 
     if (known->answer == REPLAY_NEW)
-        session->hooks.replay_end(session->hooks.context, &replay, false);
+        session->hooks->replay_end(session->context, &replay, false);
 }
 
 void session_foreseen_end(struct session *session)
@@ -122,7 +122,7 @@ bool session_waiting_take(struct session *session, const struct mqtt_frame *fram
     struct session_foreseen known;
     uint64_t ticket;
 
-    if (first && !(session->hooks.replays_later && frame->type == MQTT_PUBLISH &&
+    if (first && !(session->hooks->replays_later && frame->type == MQTT_PUBLISH &&
                      policy_signature_checks(session->settings->policy) != 0))
         return false;
     if (!foresee(session, frame, first, &known, &ticket, &foreseen) && first && !foreseen)
@@ -137,17 +137,24 @@ bool session_waiting_take(struct session *session, const struct mqtt_frame *fram
     return true;
 }
 
+void session_hold_end(struct session *session)
+{
+    session->hold.ticket = 0;
+    free(session->hold.known);
+    session->hold.known = NULL;
+}
+
 /* The turn of a packet ends without an end: it goes on when the scan is known. */
 static void hold(struct session *session, struct session_waiting_packet *item)
 {
     item->scan_ticket = session->hold.ticket;
     item->scan_checks = session->hold.checks;
     item->scan_of = session->hold.of;
-    if (session->hold.foreseen && !item->foreseen) {
+    if (session->hold.known != NULL && !item->foreseen) {
         item->foreseen = true;
-        item->known = session->hold.known;
+        item->known = *session->hold.known;
     }
-    session->hold.ticket = 0;
+    session_hold_end(session);
 }
 
 void session_waiting_hold(
@@ -231,8 +238,8 @@ static bool has_room(struct session *session, const struct session_waiting_packe
 {
     enum session_room room = SESSION_ROOM;
 
-    if (session->hooks.room != NULL)
-        room = session->hooks.room(session->hooks.context, session_audit_need(session, &item->frame));
+    if (session->hooks->room != NULL)
+        room = session->hooks->room(session->context, session_audit_need(session, &item->frame));
     session_set_room(session, room);
     return room != SESSION_ROOM_LATER || session->scanned != NULL;
 }

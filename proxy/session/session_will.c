@@ -252,7 +252,7 @@ void session_will_answered(struct session *session, bool accepted)
     if (session->will == NULL || session->will->mark == NULL)
         return;
     replay = session_mark_replay(session->will->mark);
-    session->hooks.replay_end(session->hooks.context, &replay, accepted);
+    session->hooks->replay_end(session->context, &replay, accepted);
     free(session->will->mark);
     session->will->mark = NULL;
 }

@@ -41,6 +41,7 @@ static const struct checks_case {
 #define CASES (sizeof(cases) / sizeof(cases[0]))
 
 struct checked {
+    struct session_hooks hooks;
     struct policy *policy;
     struct session_settings settings;
     struct session_peer peer;
@@ -163,13 +164,13 @@ static struct checked *new_checked(const struct checks_case *row)
     static const uint8_t connack[] = "\x20\x02\0\0";
     struct checked *checked = memory_calloc(1, sizeof(*checked));
     struct counters *counters = row->counted ? counters_new() : NULL;
-    const struct session_hooks hooks = {.audit = on_audit,
+
+    checked->hooks = (struct session_hooks){.audit = on_audit,
         .claim = on_claim,
         .ban_left = on_ban_left,
         .hold_rates = on_hold_rates,
         .count = on_count,
-        .counters = counters == NULL ? NULL : &counters->session,
-        .context = checked};
+        .counters = counters == NULL ? NULL : &counters->session};
 
     checked->counters = counters;
     checked->policy = make_policy(row);
@@ -181,7 +182,7 @@ static struct checked *new_checked(const struct checks_case *row)
         .max_filters = 10,
         .slots = {.rules = slots}};
     checked->peer = (struct session_peer){.session_id = VIEW("1"), .address = VIEW("192.0.2.1")};
-    checked->session = session_new(&checked->settings, &checked->peer, &hooks);
+    checked->session = session_new(&checked->settings, &checked->peer, &checked->hooks, checked);
     feed(checked, MQTT_FROM_CLIENT, view_of(connect, sizeof(connect) - 1));
     feed(checked, MQTT_FROM_SERVER, view_of(connack, sizeof(connack) - 1));
     assert(session_is_open(checked->session));

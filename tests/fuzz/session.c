@@ -237,8 +237,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         .ban = on_ban,
         .ban_left = on_ban_left,
         .hold_rates = on_hold_rates,
-        .count = on_count,
-        .context = NULL};
+        .count = on_count};
     struct session_peer peer = {.session_id = VIEW("1"), .address = VIEW("::1")};
     struct session_settings settings[POLICIES] = {{.policy = policy_of(0),
         .dialect = DIALECT_EMQX,
@@ -257,7 +256,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     accepted = refused = errors = ends = denials = 0;
     counted = limited = told = 0;
     banned = false;
-    pair.session = session_new(&settings[0], &peer, &hooks);
+    pair.session = session_new(&settings[0], &peer, &hooks, NULL);
     for (struct view rest = view_of(data, size); rest.length > 0;) {
         enum mqtt_direction from = rest.data[0] & 0x80 ? MQTT_FROM_SERVER : MQTT_FROM_CLIENT;
         size_t length = rest.data[0] & 0x7F;

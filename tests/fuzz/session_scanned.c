@@ -466,7 +466,7 @@ static void go(const uint8_t *data, size_t size, const struct session_settings *
     uint16_t number = 0;
 
     now->version = size > 0 && (data[0] & 1) != 0 ? MQTT_V5 : MQTT_V311;
-    now->session = session_new(settings, &peer, &hooks);
+    now->session = session_new(settings, &peer, &hooks, NULL);
     open_session();
     for (size_t at = 1; at + 2 < size && !now->closed && number < 4096; at += 3) {
         step(++number, &data[at]);

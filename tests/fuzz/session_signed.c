@@ -524,7 +524,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     scan_ticket = 0;
     began_ms = clock_wall_us() / 1000;
     store = replay_new(&(struct replay_limits){0});
-    pair.session = session_new(&settings, &peer, &hooks);
+    pair.session = session_new(&settings, &peer, &hooks, NULL);
     open_session(&pair);
     for (size_t at = 1; at + 1 < size; at += 2)
         step(&pair, settings.keyring, data[at], data[at + 1]);

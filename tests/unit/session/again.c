@@ -59,6 +59,7 @@ static const char *const topics[] = {"ok/a", "ok/b", "ok/guarded", "ok/kept", "o
 /* ---- one of the two worlds ---- */
 
 struct again_world {
+    struct session_hooks hooks;
     bool knows;                /* its sessions know what they have refused */
     bool limited;              /* each rate refuses */
     const struct policy *held; /* of the session that has its turn */
@@ -458,17 +459,17 @@ static void connect(struct both *both, int session)
     both->versions[session] = five ? MQTT_V5 : MQTT_V311;
     for (int i = 0; i < 2; i++) {
         struct again_world *world = &both->worlds[i];
-        struct session_hooks own = hooks;
 
-        own.context = world;
-        own.counters = world->counters;
-        own.audit_repeat = world->knows ? on_repeat : NULL;
-        own.audit_again = world->knows ? on_again : NULL;
+        world->hooks = hooks;
+        world->hooks.counters = world->counters;
+        world->hooks.audit_repeat = world->knows ? on_repeat : NULL;
+        world->hooks.audit_again = world->knows ? on_again : NULL;
         snprintf(world->names[session], sizeof(world->names[session]), "s-%d", session);
         world->peers[session] = (struct session_peer){.session_id = view_of_string(world->names[session]),
             .address = VIEW("203.0.113.9"),
             .port = (uint16_t)(4000 + session)};
-        world->sessions[session] = session_new(&both->settings[0], &world->peers[session], &own);
+        world->sessions[session] =
+            session_new(&both->settings[0], &world->peers[session], &world->hooks, world);
         feed_one(world, session, MQTT_FROM_CLIENT, view_of(versions[five], five ? 16 : 15));
         feed_one(world, session, MQTT_FROM_SERVER,
             five ? view_of("\x20\x03\0\0\0", 5) : view_of("\x20\x02\0\0", 4));

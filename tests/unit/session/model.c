@@ -121,8 +121,7 @@ struct model *model_new(const struct model_options *options)
         .ban = on_ban,
         .ban_left = on_ban_left,
         .hold_rates = on_hold_rates,
-        .count = on_count,
-        .context = model};
+        .count = on_count};
     model->ids_max = options->ids == 0 ? MODEL_IDS_MANY : options->ids;
     for (unsigned i = 0; i < VARIANTS; i++)
         if ((model->policies[i] = compile(&rules_variants[i])) == NULL) {

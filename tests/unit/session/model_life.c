@@ -21,7 +21,7 @@ static void begin_connection(struct model *model)
     for (int side = 0; side < SIDES; side++)
         peer_new_connection(model, side);
     model->bound = model_copy_settings(model);
-    model->session = session_new(model->bound, &model->session_peer, &model->hooks);
+    model->session = session_new(model->bound, &model->session_peer, &model->hooks, model);
 }
 
 /* The password is checked, if there is one; a file may be read again meanwhile. */

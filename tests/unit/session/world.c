@@ -72,11 +72,10 @@ static struct session_settings *copy_settings(struct world *world)
 
 void world_begin(struct world *world)
 {
-    const struct session_hooks hooks = world_hooks(world);
-
     world->peer.certificate_ca_count = world->peer.has_certificate ? 1 : 0;
     world->bound = copy_settings(world);
-    world->session = session_new(world->bound, &world->peer, &hooks);
+    world->hooks = world_hooks(world);
+    world->session = session_new(world->bound, &world->peer, &world->hooks, world);
 }
 
 void world_forget_lines(struct world *world)

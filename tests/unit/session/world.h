@@ -16,6 +16,7 @@ struct policy *world_policy(const char *text);
 
 struct world {
     struct session_settings settings;
+    struct session_hooks hooks;
     struct session_peer peer;
     struct policy_certificate_value certificate_values[4];
     char certificate_texts[4][64];

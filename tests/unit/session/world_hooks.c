@@ -207,6 +207,5 @@ struct session_hooks world_hooks(struct world *world)
         .replays_later = world->replay_later,
         .scan = world_scan,
         .scan_later = world_scan_later,
-        .room = on_room,
-        .context = world};
+        .room = on_room};
 }
