@@ -317,6 +317,7 @@ void keyring_release(struct keyring *keyring)
     secret_unmap(keyring->secrets, keyring->count * KEY_SECRET_MAX, keyring->count * KEY_SECRET_MAX);
     arena_free(keyring->arena);
     free(keyring);
+    secret_wipe_stack(); /* the last messages' hashes began with what was made of its keys */
 }
 
 size_t keyring_count(const struct keyring *keyring)
