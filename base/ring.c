@@ -391,7 +391,9 @@ bool ring_intact(struct ring *ring)
             return false;
         serial = record.serial;
     }
-    return found == 0 && (serial == 0 || serial + 1 == ring_next_serial(ring));
+    /* Behind what was salvaged, serials go on where the damaged ring's did. */
+    return found == 0 && (serial == 0 || serial + 1 == ring_next_serial(ring) ||
+                             (ring->header->salvaged != 0 && serial < ring_next_serial(ring)));
 }
 
 void ring_salvage(struct ring *ring, struct ring *old)

@@ -146,7 +146,8 @@ static struct ring *ring_replace(
         done = false;
     }
     if (!done) {
-        unlink(fresh);
+        if (access(path, F_OK) == 0) /* else the next start goes on with it */
+            unlink(fresh);
         ring_close(ring);
         ring = NULL;
     }
@@ -201,6 +202,22 @@ out:
     return ring;
 }
 
+/* Without hard links a damaged file loses its name before the salvaged one gets it: who died in between, or
+ * could not go on, has left that beside it. */
+static void ring_finish_replacing(const char *path)
+{
+    char *fresh = memory_format("%s.new", path);
+    int descriptor = open(fresh, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+    struct ring_header header;
+
+    if (descriptor >= 0 && pread(descriptor, &header, sizeof(header), 0) == (ssize_t)sizeof(header) &&
+        ring_header_holds(&header) && header.salvaged != 0)
+        (void)!rename(fresh, path); /* if not, it is told that path cannot be created */
+    if (descriptor >= 0)
+        close(descriptor);
+    free(fresh);
+}
+
 struct ring *ring_open(const char *path, size_t capacity, bool *damaged, char *error, size_t error_size)
 {
     struct ring_error sentence = {error, error_size};
@@ -210,6 +227,8 @@ struct ring *ring_open(const char *path, size_t capacity, bool *damaged, char *e
         ring_fail(&sentence, path, "the capacity must be a power of two from 4 KiB to 1 GiB", 0);
         return NULL;
     }
+    if (access(path, F_OK) != 0 && errno == ENOENT)
+        ring_finish_replacing(path);
     int descriptor = open(path, O_RDWR | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
     if (descriptor >= 0)
         return ring_open_file(descriptor, path, capacity, damaged, &sentence);

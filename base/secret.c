@@ -69,7 +69,10 @@ static void wipe_registers(void)
                      "movi v5.2d, #0; movi v6.2d, #0; movi v7.2d, #0; movi v16.2d, #0; movi v17.2d, #0;"
                      "movi v18.2d, #0; movi v19.2d, #0; movi v20.2d, #0; movi v21.2d, #0; movi v22.2d, #0;"
                      "movi v23.2d, #0; movi v24.2d, #0; movi v25.2d, #0; movi v26.2d, #0; movi v27.2d, #0;"
-                     "movi v28.2d, #0; movi v29.2d, #0; movi v30.2d, #0; movi v31.2d, #0" ::
+                     "movi v28.2d, #0; movi v29.2d, #0; movi v30.2d, #0; movi v31.2d, #0;"
+                     /* of these the lower halves are the caller's */
+                     "ins v8.d[1], xzr; ins v9.d[1], xzr; ins v10.d[1], xzr; ins v11.d[1], xzr;"
+                     "ins v12.d[1], xzr; ins v13.d[1], xzr; ins v14.d[1], xzr; ins v15.d[1], xzr" ::
                          : "v0", "v1", "v2", "v3", "v4", "v5", "v6", "v7", "v16", "v17", "v18", "v19", "v20",
                      "v21", "v22", "v23", "v24", "v25", "v26", "v27", "v28", "v29", "v30", "v31");
 }

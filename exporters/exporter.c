@@ -152,11 +152,14 @@ static void exporter_wake_sinks(struct exporter *exporter)
 }
 
 /* The rings are empty. After a batch there will soon be more: the thread rests, and only a ring that fills
- * ends that before its time. After a rest with nothing to do it sleeps until the next event. */
+ * ends that before its time. After a rest with nothing to do it sleeps until the next event. It never rests
+ * if each event is to be on the disk at once. */
 static void exporter_settle(struct exporter *exporter)
 {
-    atomic_exchange(&exporter->sleeping, exporter->moved ? EXPORTER_RESTING : EXPORTER_ASLEEP);
-    if (exporter->moved)
+    bool rests = exporter->moved && exporter->settings.fsync != EXPORTER_FSYNC_ALWAYS;
+
+    atomic_exchange(&exporter->sleeping, rests ? EXPORTER_RESTING : EXPORTER_ASLEEP);
+    if (rests)
         event_add(exporter->turn_event, &(struct timeval){.tv_usec = EXPORTER_REST_MS * 1000});
 }
 
