@@ -8,7 +8,6 @@ PROPERTY = "proxy/mqtt/property.c"
 CONNECT = "proxy/mqtt/decode_connect.c"
 SESSION = "proxy/session/session.c"
 END = "proxy/session/session_end.c"
-CACHE = "proxy/session/session_cache.c"
 PUBLISH = "proxy/session/session_publish.c"
 FIRST = "test_protocol.py::test_a_bad_first_packet_is_refused"
 LATER = "test_protocol.py::test_what_mqtt_forbids_ends_the_connection"
@@ -102,7 +101,8 @@ ROWS = [
         '        topic = view_skip(topic, 3);\n    }\n'
         "    if (topic.length == 0 && version != MQTT_V5) {",
         "test_semantics_decoding.py::test_matching_is_byte_for_byte_and_case_sensitive"),
-    row("case", "matching is case-sensitive", CACHE, "memcmp(entry->topic, request->topic.data, entry->length) == 0;",
+    row("case", "matching is case-sensitive", "proxy/session/session_internal.h",
+        "memcmp(entry->topic, request->topic.data, entry->length) == 0;",
         "strncasecmp((const char *)entry->topic, (const char *)request->topic.data, entry->length) == 0;",
         "test_semantics_decoding.py::test_matching_is_byte_for_byte_and_case_sensitive"),
     row("control-characters", "what is only advised against is a configurable check", TEXT,

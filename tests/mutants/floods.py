@@ -89,11 +89,11 @@ ROWS = [
     row("wait-heard", "what was sent before the end has its turn", "proxy/conn_wait.c",
         "    if (conn->phase < CONN_OPEN)\n", "    if (true)\n",
         f"{SHARES}::test_a_client_that_leaves_while_it_waits_is_heard_to_the_end"),
-    row("wait-never", "what can't be waited for is refused", "proxy/conn.c",
+    row("wait-never", "what can't be waited for is refused", "proxy/conn_audit.c",
         "    bool never = need.refusal != 0 && ", "    bool never = false && need.refusal != 0 && ",
         f"{SHARES}::test_more_filters_than_can_be_recorded_hold_nobody_up"),
     rows("fair-anew", "a new connection is no new share",
          ((WORKER, "    if (!share->settled && undrained(", "    if (false && undrained("),
-          ("proxy/conn.c", "    worker_share_answer(conn->worker, &conn->audit_share, answers_as(conn));\n", "")),
+          ("proxy/conn_audit.c", "    worker_share_answer(conn->worker, &conn->audit_share, answers_as(conn));\n", "")),
          f"{SHARES}::test_who_comes_anew_has_no_new_share"),
 ]

@@ -12,10 +12,10 @@ ASKED = "test_admin.py"
 
 ROWS = [
     row("count-rule", "a denial counts for its rule", COUNTERS,
-        "    count_rule(session, verdict->rule, SESSION_DENIED);\n", "",
+        "    counter_add(&counters->rules[session_rule_slot(session, verdict->rule)][SESSION_DENIED], count);\n", "",
         f"{METRICS}::test_decisions_count_by_rule_and_result"),
     row("count-reason", "a denial counts by its reason", COUNTERS,
-        "    counter_add(&counters->refusals[verdict->reason], 1);\n", "",
+        "    counter_add(&counters->refusals[verdict->reason], count);\n", "",
         f"{METRICS}::test_decisions_count_by_rule_and_result"),
     row("count-waited", "what waited for a scan is counted once", COUNTERS,
         "if (counters == NULL || session->scanned != NULL)", "if (counters == NULL)",

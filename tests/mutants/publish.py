@@ -6,7 +6,6 @@ PUBLISH = "proxy/session/session_publish.c"
 ACKS = "proxy/session/session_acks.c"
 CONNECT = "proxy/session/session_connect.c"
 WILLS = "proxy/session/session_will.c"
-CACHE = "proxy/session/session_cache.c"
 DECIDE = "policy/decide.c"
 SEMANTICS = "test_semantics_publish.py"
 CONDITIONS = "test_publish.py::test_conditions_are_enforced_and_the_nearest_miss_is_named"
@@ -27,8 +26,8 @@ ROWS = [
         "missed |= retain_fits(rule, request->retain) ? 0U : MISSED_RETAIN;", "", f"{CONDITIONS}[1-True-10-retain]"),
     row("acl-size", "the ACL sees the size", DECIDE,
         "missed |= request->size > rule->max_size ? MISSED_SIZE : 0U;", "", f"{CONDITIONS}[1-False-1025-max_size]"),
-    row("every-message", "no message passes unjudged, however often its topic has passed", CACHE,
-        "entry->length == request->topic.length && request->qos <= entry->max_qos &&",
+    row("every-message", "no message passes unjudged, however often its topic has passed",
+        "proxy/session/session_internal.h", "entry->length == request->topic.length && request->qos <= entry->max_qos &&",
         "entry->length == request->topic.length &&",
         f"{SEMANTICS}::test_what_was_allowed_once_opens_nothing_that_is_not"),
     row("one-reason", "the decision has one reason", "proxy/session/session_audit.c",
