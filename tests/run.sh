@@ -102,13 +102,42 @@ joined() {
     return "$status"
 }
 
-# build PRESET [TARGET...]
+# What is built of a preset. Of clang's release only what is tested: its warnings of all the rest are those of asan-clang.
+declare -A TARGETS=(
+    [asan]="proxy/all tests/unit/all tests/e2e/all mqward-bench-load mqward-bench-sink"
+    [tsan]="proxy/all tests/unit/all tests/e2e/all"
+    [asan-clang]="proxy/all tests/unit/all tests/fuzz/all"
+    [release]="proxy/all tests/bench/all test_base test_exporters"
+    [release-clang]="test_base test_exporters"
+)
+ahead= # process that builds what later stages need, while tests leave processors idle
+
+# build PRESET [TARGET]: behind the one that builds ahead, if that has not done it yet; then nothing is left to do but to
+# say so.
 build() {
-    local preset=$1 targets=()
-    shift
-    [ $# -eq 0 ] || targets=(--target "$@")
-    cmake -S "$SOURCE" --preset "$preset" -B "$BUILD/$preset" -DCMAKE_COMPILE_WARNING_AS_ERROR=ON &&
-        cmake --build "$BUILD/$preset" -j "$JOBS" "${targets[@]}"
+    while [ -n "$ahead" ] && [ "$BASHPID" != "$ahead" ] && kill -0 "$ahead" 2>/dev/null && [ ! -e "$BUILD/$1.ahead" ]; do
+        sleep 1
+    done
+    # shellcheck disable=SC2086
+    cmake -S "$SOURCE" --preset "$1" -B "$BUILD/$1" -DCMAKE_COMPILE_WARNING_AS_ERROR=ON &&
+        cmake --build "$BUILD/$1" -j "$JOBS" --target ${2:-${TARGETS[$1]}}
+}
+
+# build_ahead PRESET...: at the lowest priority. What fails here fails again where it is needed.
+build_ahead() {
+    local preset
+    [ $# -gt 0 ] || return 0
+    for preset in "$@"; do rm -f "$BUILD/$preset.ahead"; done
+    {
+        renice -n 19 "$BASHPID" >/dev/null
+        ahead=$BASHPID
+        for preset in "$@"; do
+            build "$preset" || true
+            touch "$BUILD/$preset.ahead"
+        done
+    } >"$BUILD/ahead.log" 2>&1 &
+    ahead=$!
+    trap 'pkill -P "$ahead"; kill "$ahead" 2>/dev/null' EXIT
 }
 
 # unit PRESET: ctest, each of its Criterion programs counted by its tests. Under ThreadSanitizer only what has threads:
@@ -226,10 +255,24 @@ stage_format() {
     step "clang-format" check_format
 }
 build_asan() {
-    step "build (asan, gcc)" build asan proxy/all tests/unit/all tests/e2e/all mqward-bench-load mqward-bench-sink
+    step "build (asan, gcc)" build asan
 }
 stage_asan() {
-    build_asan && unit asan
+    build_asan
+    local built=$?
+    # shellcheck disable=SC2046
+    build_ahead $(later_presets)
+    [ "$built" -eq 0 ] && unit asan
+}
+# The presets of the chosen stages that come later.
+later_presets() {
+    local stage
+    for stage in "${stages[@]}"; do
+        case $stage in
+        tsan | asan-clang) echo "$stage" ;;
+        release) echo release release-clang ;;
+        esac
+    done
 }
 stage_e2e() {
     [ -x "$BUILD/asan/proxy/mqward" ] || build_asan
@@ -245,23 +288,22 @@ stage_e2e-aedes() {
     e2e e2e-aedes asan --broker aedes --dist loadfile
 }
 stage_tsan() {
-    step "build (tsan, gcc)" build tsan proxy/all tests/unit/all tests/e2e/all && unit tsan && e2e e2e tsan -m core
+    step "build (tsan, gcc)" build tsan && unit tsan && e2e e2e tsan -m core
 }
 stage_asan-clang() {
-    step "build (asan, clang)" build asan-clang proxy/all tests/unit/all tests/fuzz/all && unit asan-clang
+    step "build (asan, clang)" build asan-clang && unit asan-clang
 }
 stage_fuzz() {
     step "build (fuzz, clang)" build asan-clang tests/fuzz/all && fuzz_targets
 }
-# Of clang's release only what is tested: its warnings of all the rest are those of asan-clang.
 stage_release() {
-    if step "build (release, gcc)" build release proxy/all tests/bench/all test_base test_exporters; then
+    if step "build (release, gcc)" build release; then
         step "scan cost" "$BUILD/release/tests/bench/mqward-bench-scan" --check
         later "instructions" instructions release
         later "optimised (gcc)" optimised release
         later "1,000,000 events" endurance release
     fi
-    later "build (release, clang)" build release-clang test_base test_exporters
+    later "build (release, clang)" build release-clang
     joined
     [ -x "$BUILD/release-clang/tests/unit/exporters/test_exporters" ] && step "optimised (clang)" optimised release-clang
 }

@@ -100,7 +100,7 @@ class Process:
     def _stands(self):
         states = []
         for task in os.listdir(f"/proc/{self.process.pid}/task"):
-            with contextlib.suppress(FileNotFoundError):
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
                 with open(f"/proc/{self.process.pid}/task/{task}/stat", encoding="ascii", errors="replace") as file:
                     states.append(file.read().rpartition(") ")[2][0])
         return states and all(state in "TtZX" for state in states)

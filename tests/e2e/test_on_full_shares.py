@@ -239,7 +239,7 @@ def test_more_filters_than_can_be_recorded_hold_nobody_up(make_world):
 
 
 def test_who_waits_for_room_is_not_timed_out_and_all_ends_are_told(make_world):
-    listeners = [{"name": "plain", "address": "127.0.0.1:0", "plaintext": True, "timeouts": {"connect": "6s"}}]
+    listeners = [{"name": "plain", "address": "127.0.0.1:0", "plaintext": True, "timeouts": {"connect": "12s"}}]
     world = full_world(make_world, "block", more={"audit": {**configuration("block")["audit"], "ring": "256KiB"}},
                        listeners=listeners)
     held = [world.connected(f"held-{index}", raw.V5, username="adam", password=b"secret") for index in range(2)]
@@ -256,7 +256,7 @@ def test_who_waits_for_room_is_not_timed_out_and_all_ends_are_told(make_world):
     crowd = [world.client(raw.V5, source=f"127.0.1.{index}") for index in range(1, 9)]
     for index, client in enumerate(crowd):
         client.send(raw.connect(raw.V5, f"crowd-{index}"))
-    time.sleep(6.2)  # longer than a CONNECT may take
+    time.sleep(10)  # with the 3 s of fill_all() longer than a CONNECT may take, and much shorter than twice that, which is the end
     world.redis.start()
     for client in (newcomer, *crowd):
         client.expect(raw.CONNACK, timeout=60, code=0)
