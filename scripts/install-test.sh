@@ -42,7 +42,7 @@ install_packages \
     clang-format llvm libclang-rt-14-dev \
     haproxy nginx libnginx-mod-stream hitch stunnel4 \
     mosquitto mosquitto-clients erlang-base rabbitmq-server redis-server redis-tools openssl valgrind argon2 prometheus curl \
-    rsyslog rsyslog-openssl \
+    rsyslog rsyslog-openssl procps \
     python3 python3-pytest python3-pytest-xdist python3-pytest-timeout \
     python3-paho-mqtt python3-redis python3-confluent-kafka python3-cryptography python3-jwt python3-yaml python3-jsonschema \
     libmosquitto-dev libmbedtls-dev \
