@@ -208,8 +208,8 @@ Test(ring_file, a_file_that_is_no_ring_is_set_aside)
     cr_assert_not(damaged);
 }
 
-/* Records before the damage go on in the new file: it is whole, and each start says so again. */
-Test(ring_file, what_was_salvaged_is_not_salvaged_again)
+/* Serials 1 to 10, the sixth of them damaged. */
+static void make_damaged(void)
 {
     static uint8_t image[FILE_SIZE];
     struct ring *ring = open_ring();
@@ -220,8 +220,14 @@ Test(ring_file, what_was_salvaged_is_not_salvaged_again)
     read_file(image, FILE_SIZE);
     image[4096 + 5 * 216 + 100] ^= 1;
     write_file(image, FILE_SIZE);
+}
+
+/* Records before the damage go on in the new file: it is whole, and each start says so again. */
+Test(ring_file, what_was_salvaged_is_not_salvaged_again)
+{
+    make_damaged();
     for (int start = 0; start < 4; start++) {
-        ring = open_ring();
+        struct ring *ring = open_ring();
         cr_assert(damaged);
         cr_assert_eq(ring_next_serial(ring), 11);
         cr_assert_gt(ring_used(ring), 0);
@@ -234,22 +240,15 @@ Test(ring_file, what_was_salvaged_is_not_salvaged_again)
  * between leaves that beside it. */
 Test(ring_file, a_replacement_that_was_cut_short_is_finished)
 {
-    static uint8_t image[FILE_SIZE];
     char fresh[sizeof(path) + 8];
     struct ring_record record;
-    struct ring *ring = open_ring();
 
-    for (int i = 0; i < 10; i++)
-        push_number(ring, 200);
-    ring_close(ring);
-    read_file(image, FILE_SIZE);
-    image[4096 + 5 * 216 + 100] ^= 1;
-    write_file(image, FILE_SIZE);
+    make_damaged();
     ring_close(open_ring());
     cr_assert(damaged);
     snprintf(fresh, sizeof(fresh), "%s.new", path);
     cr_assert_eq(rename(path, fresh), 0);
-    ring = open_ring();
+    struct ring *ring = open_ring();
     cr_assert(damaged, "the gap is still to be told");
     cr_assert_eq(ring_peek(ring, &record), 1);
     cr_assert_eq(ring_next_serial(ring), 11);
