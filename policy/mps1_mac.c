@@ -104,7 +104,6 @@ void mps1_key_init(struct mps1_key *key, unsigned algorithm, struct view secret)
 void mps1_key_wipe(struct mps1_key *key)
 {
     OPENSSL_cleanse(key, sizeof(*key));
-    secret_wipe_stack();
 }
 
 /* ---- a message ---- */

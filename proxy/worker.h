@@ -57,7 +57,9 @@ struct worker_share {
     bool settled; /* of a connection: it neither comes nor goes; while it does, its site answers for it, too,
                      or an identity had a new share with each connection */
 };
-#define WORKER_PRINCIPALS 1024
+/* Whose names fall together have one share: so many that hardly any do; those that nobody touches cost no
+ * memory. */
+#define WORKER_PRINCIPALS 16384
 
 /* Connections that wait, in the order in which they came. */
 struct worker_waiting {

@@ -202,6 +202,7 @@ static int sign(const struct cli_command *command, const char *const *values, st
     }
     mps1_key_wipe(&key);
     keyring_release(keyring);
+    secret_wipe_stack(); /* the message's hash began with what was made of the key */
     return status;
 }
 
