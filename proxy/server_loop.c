@@ -66,6 +66,7 @@ static void free_retired(struct server *server)
 
     if (retired_sweep(&server->retired))
         event_add(server->retired_timer, &soon);
+    snapshot_retake_slots(server->snapshot);
 }
 
 static void on_retired_timer(evutil_socket_t fd, short what, void *argument)

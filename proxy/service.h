@@ -44,6 +44,9 @@ struct snapshot {
     struct tls_client **upstream_tls;     /* as config->upstreams; NULL where plain */
     struct service *services;             /* as config->listeners */
     struct slots *rule_slots, *set_slots; /* of which it has some; NULL: it does not count */
+    _Atomic uint16_t *taken_rules;        /* as struct session_slots, for the main thread */
+    struct session_set_slot *taken_sets;
+    bool has_all_slots; /* that it is ever to have */
     struct session_slots slots;
 };
 
@@ -68,6 +71,8 @@ void snapshot_attach(struct snapshot *snapshot, struct registry *registry);
 /* service_slots.c, before the first connection: where what its rules, checks and rule sets do is counted,
  * until it is freed. On the main thread, as is its last snapshot_release(). rules and sets outlive it. */
 void snapshot_take_slots(struct snapshot *snapshot, struct slots *rules, struct slots *sets);
+/* Then, whenever a former one was freed: what found no room because of that has it now. */
+void snapshot_retake_slots(struct snapshot *snapshot);
 void snapshot_give_slots(struct snapshot *snapshot); /* for snapshot_release() */
 /* The service of the listener with that name; NULL: it has none. */
 struct service *snapshot_service(const struct snapshot *snapshot, const char *listener);

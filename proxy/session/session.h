@@ -6,6 +6,8 @@
 #ifndef MQWARD_PROXY_SESSION_SESSION_H
 #define MQWARD_PROXY_SESSION_SESSION_H
 
+#include <stdatomic.h>
+
 #include "base/buffer.h"
 #include "base/reason.h"
 #include "exporters/repeats.h"
@@ -17,14 +19,14 @@
 
 struct session;
 
-/* Where rules, checks and rule sets are counted (session_counters.h). NULL: in SESSION_SLOT_OTHER, and rule
- * sets not at all. */
+/* Where rules, checks and rule sets are counted (session_counters.h); SESSION_SLOT_OTHER may become another
+ * one at any time. NULL: in SESSION_SLOT_OTHER, and rule sets not at all. */
 struct session_set_slot {
     const char *name;
-    uint16_t slot;
+    _Atomic uint16_t slot;
 };
 struct session_slots {
-    const uint16_t *rules;               /* by struct policy_rule_info's index */
+    const _Atomic uint16_t *rules;       /* by struct policy_rule_info's index */
     const struct session_set_slot *sets; /* by the bits of scan_sets */
 };
 

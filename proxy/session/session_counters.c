@@ -126,6 +126,8 @@ void session_count_scan(const struct session *session, size_t check, enum sessio
         const struct session_set_slot *set = &settings->slots.sets[__builtin_ctzll(rest)];
         bool matched = result->count > 0 && has_finding_of(result, set->name);
 
-        counter_add(&counters->sets[set->slot][outcome_of(result, matched)], 1);
+        counter_add(&counters->sets[atomic_load_explicit(&set->slot, memory_order_relaxed)]
+                                   [outcome_of(result, matched)],
+            1);
     }
 }

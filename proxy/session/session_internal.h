@@ -418,9 +418,11 @@ void session_room_forget(struct session *session);
 /* ---- counting (session_counters.c) ---- */
 static inline uint16_t session_rule_slot(const struct session *session, const struct policy_rule_info *rule)
 {
-    const uint16_t *slots = session->settings->slots.rules;
+    const _Atomic uint16_t *slots = session->settings->slots.rules;
 
-    return rule == NULL ? SESSION_SLOT_NONE : slots == NULL ? SESSION_SLOT_OTHER : slots[rule->index];
+    return rule == NULL    ? SESSION_SLOT_NONE
+           : slots == NULL ? SESSION_SLOT_OTHER
+                           : atomic_load_explicit(&slots[rule->index], memory_order_relaxed);
 }
 /* The one decision on an act: it goes on, by its rule or because of monitor mode. On the hot path. */
 static inline void session_count_passed(

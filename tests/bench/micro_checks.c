@@ -158,7 +158,7 @@ static struct policy *make_policy(const struct checks_case *row)
 
 static struct checked *new_checked(const struct checks_case *row)
 {
-    static const uint16_t slots[4] = {2, 3, 4, 5}; /* of the rule, and of up to three checks */
+    static const _Atomic uint16_t slots[4] = {2, 3, 4, 5}; /* of the rule, and of up to three checks */
     static const uint8_t connect[] = "\x10\x0d\0\x04MQTT\x04\x02\0\x3c\0\x01"
                                      "c";
     static const uint8_t connack[] = "\x20\x02\0\0";

@@ -19,7 +19,7 @@ class Paho:
     def __init__(self, version, client_id, port, context=None, clean=True, will=None, username=None, password=None):
         options = {} if version == raw.V5 else {"clean_session": clean}
         self.client = mqtt.Client(client_id, protocol=PAHO_VERSIONS[version], **options)
-        self.version, self.messages = version, queue.Queue()
+        self.version, self.client_id, self.messages = version, client_id, queue.Queue()
         self.connected, self.disconnected, self.acknowledged = threading.Event(), threading.Event(), queue.Queue()
         self.code = self.flags = None
         self.dropped = False

@@ -51,7 +51,7 @@ class MqttJs:
     """tls: None, or paths: {"ca": of the server, "cert": of the client, "key": of the client}; login: a pair."""
 
     def __init__(self, process, version, client_id, port, tls=None, clean=True, will=None, login=None):
-        self.process, self.name = process, f"{client_id}@{port}"
+        self.process, self.client_id, self.name = process, client_id, f"{client_id}@{port}"
         self.messages = process.messages[self.name] = queue.Queue()
         self.dropped = False
         options = {"port": port, "clientId": client_id, "clean": clean, "protocolVersion": version,

@@ -67,9 +67,8 @@ def test_a_library_publishes_and_receives(world, connect, version, qos, tls):
 
 @each_version
 def test_a_librarys_certificate_is_seen(world, connect, version):
-    before = len(world.audit.all(action="mqtt-connect-accepted"))
-    with connect(version, tls=True):
-        event = world.audit.wait_for_count(before + 1, action="mqtt-connect-accepted")[-1]
+    with connect(version, tls=True) as client:
+        event = world.audit.wait_for(action="mqtt-connect-accepted", client_id=client.client_id)
     assert "CN=plc-7" in get(event, "tls.client.subject")
 
 

@@ -12,6 +12,7 @@ from cryptography import x509
 
 import raw
 from metrics import LISTEN, Scrape, address, ask, promtool, scrape_when, status
+from peer import dial
 from processes import free_port, wait_until
 from revocation import RevokingAuthority
 from scanning import EVIL, QUARANTINE, RULE, scan, scan_world
@@ -464,11 +465,29 @@ def test_a_thousand_rules_and_more(make_world):
     for round_ in range(3):  # each with names of its own: slots are used again
         reload(world, with_rules(1500, f"s{round_}-"))
         bound(client)
+        scrape_when(world, lambda s, name=f"s{round_}-0": rule(s, name) == (0, 0, 0), "a series of the new rule")
         client.publish("t/0/a", b"1", 1)
         scrape_when(world, lambda s, name=f"s{round_}-0": rule(s, name) == (1, 0, 0), "the new rule")
     scrape = Scrape(world)
     assert rule(scrape, "_other", "other") == (3, 0, 0), "of r1499, and of r0 and s0-0, which made room"
     assert rule(scrape, "s1-0") == (None,) * 3
+
+
+def test_rules_that_find_no_room_have_it_once_a_former_policy_is_left(make_world):
+    world = make_world(with_rules(1100), configuration=LISTEN, passwords=USERS)
+    client = world.connected(version=raw.V5)
+    with contextlib.ExitStack() as handshakes:  # each stays with the policy that it began with
+        for count, name in enumerate("st", 1):
+            handshakes.enter_context(dial(("127.0.0.1", world.proxy.ports["tls"])))
+            scrape_when(world, lambda s, count=count: s("mqward_connections", listener="tls") == count, "the handshake")
+            reload(world, with_rules(1100, name))
+            bound(client)
+        client.publish("t/0/a", b"1", 1)
+        scrape_when(world, lambda s: rule(s, "_other", "other") == (1, 0, 0) and rule(s, "t0") == (None,) * 3,
+                    "counted with the others")
+    scrape_when(world, lambda s: rule(s, "t0") == (0, 0, 0), "room")
+    client.publish("t/0/a", b"1", 1)
+    scrape_when(world, lambda s: rule(s, "t0") == (1, 0, 0) and rule(s, "_other", "other") == (1, 0, 0), "counted by itself")
 
 
 # ---- all together ----
