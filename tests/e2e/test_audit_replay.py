@@ -7,6 +7,7 @@ import time
 import pytest
 
 import raw
+from processes import wait_until
 from servers import run_cli
 from world import ALLOW_ALL
 
@@ -57,7 +58,7 @@ def test_a_stream_gets_what_it_does_not_have(world):
     assert set(after) >= set(before) and len(after) == len(set(after))
     deny(world, 3)
     world.audit.wait_for_count(COUNT + 3, action="mqtt-publish-denied")
-    assert os.path.exists(cursor)
+    wait_until(lambda: os.path.exists(cursor), "the daemon's own cursor")
     world.proxy.check()
 
 

@@ -50,7 +50,7 @@ def add_argon2id_user(world, name, password, memory=64, passes=1, lanes=1):
 @VERSIONS
 def test_traffic_goes_on_while_a_password_is_checked(make_world, version):
     world = make_world(POLICY, passwords={"eva": "secret"}, configuration={"workers": 1}, start=False)
-    add_slow_user(world, "slow", "secret")
+    add_slow_user(world, "slow", "secret", 1000000)
     world.proxy.start()
     other = world.connected(version=version)
     client = world.client(version)
