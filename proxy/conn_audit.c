@@ -10,7 +10,7 @@ void conn_audit(void *context, const struct audit_event *event)
     struct conn *conn = context;
 
     assert(conn->magic == CONN_MAGIC);
-    worker_share_answer(conn->worker, &conn->audit_share, session_answers_as(conn->session));
+    worker_share_answer(&conn->audit_share, session_answers_as(conn->session));
     worker_audit(conn->worker, &conn->audit_share, event);
 }
 
@@ -52,7 +52,7 @@ static enum session_room ask_for_room(struct conn *conn, struct session_need nee
 
     if (never)
         need = (struct session_need){.most = need.refusal, .usual = need.refusal_usual};
-    worker_share_answer(conn->worker, &conn->audit_share, answers_as(conn));
+    worker_share_answer(&conn->audit_share, answers_as(conn));
     room = worker_audit_ask(conn->worker, &conn->audit_share, need.most, need.usual);
     if (rooms[room] == SESSION_ROOM_LATER)
         conn_wait(conn, room == WORKER_SHARE_LATER, need);

@@ -213,7 +213,7 @@ void conn_accept(struct worker *worker, struct service *service, int fd, const s
     conn->service = service;
     conn->started_ms = conn->seen_ms = conn->client_seen_ms = clock_monotonic_ms();
     note_address(conn, address);
-    worker_share_begin(worker, &conn->audit_share, view_of_string(conn->address));
+    worker_share_begin(&conn->audit_share, view_of_string(conn->address));
     snprintf(conn->session_id, sizeof(conn->session_id), "%s-%x-%06llx", worker->run, worker->index,
         (unsigned long long)++worker->sessions);
     if ((service->tls != NULL && ssl == NULL) || !admit(conn)) {

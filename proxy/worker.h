@@ -12,6 +12,7 @@
 #include "exporters/repeats.h"
 #include "proxy/registry.h"
 #include "proxy/service.h"
+#include "proxy/shares.h"
 
 struct conn;
 struct event;
@@ -45,21 +46,16 @@ struct worker_replay {
     _Atomic unsigned away;              /* workers that have lost it */
 };
 
-/* Undrained events in the worker's ring: of a connection, or of a principal (some share one). In two
- * generations: while one is drained, the next is collected, so that nobody keeps what was drained long ago.
+/* A connection, and who answers for it: whose events in the worker's ring are whose doing? All zero at first.
  */
 struct worker_share {
-    uint64_t bytes[2], mark[2];     /* the older, the younger: pushed; the ring's head behind the last */
-    struct worker_share *site;      /* of a connection: of its address's site; of a principal: NULL */
-    struct worker_share *principal; /* of a connection: whose doing it is: the identity's, if it is
-                                       proven, else the site's; of a principal: NULL */
-    bool admitted;                  /* of a connection: a packet of it was let in */
-    bool settled; /* of a connection: it neither comes nor goes; while it does, its site answers for it, too,
-                     or an identity had a new share with each connection */
+    struct share own;
+    uint64_t site;      /* hash_bytes() of its address's site */
+    uint64_t principal; /* whose doing it is: the same of the identity, if it is proven, else of the site */
+    bool admitted;      /* a packet of it was let in */
+    bool settled; /* it neither comes nor goes; while it does, its site answers for it, too, or an identity
+                     had a new share with each connection */
 };
-/* Whose names fall together have one share: so many that hardly any do; those that nobody touches cost no
- * memory. */
-#define WORKER_PRINCIPALS 16384
 
 /* Connections that wait, in the order in which they came. */
 struct worker_waiting {
@@ -96,7 +92,7 @@ struct worker {
     uint64_t tell_at_ms;      /* for which it is set, monotonic; 0: not set */
     uint64_t lost_told_ms;    /* when losses were told last */
     uint64_t lost_tail;       /* where the ring's tail was when something was lost first since */
-    struct worker_share principals[WORKER_PRINCIPALS];
+    struct shares shares;     /* of principals and sites */
     struct event_base *base;
     struct stream_turns *streams;       /* of its connections */
     struct evdns_base *dns;             /* NULL where every upstream is an address */
@@ -170,10 +166,10 @@ bool worker_audit_repeat(
 bool worker_audit_again(struct worker *worker, const struct repeats_ticket *ticket, uint64_t count);
 /* The share of a new connection: who comes again and again from one address, or from one /64 of IPv6, has no
  * new one each time. */
-void worker_share_begin(struct worker *worker, struct worker_share *share, struct view address);
+void worker_share_begin(struct worker_share *share, struct view address);
 /* From now on it is the doing of an identity, which is proven; empty: of nobody but the address. Before it is
  * asked for, so that who is asked for is who is charged. */
-void worker_share_answer(struct worker *worker, struct worker_share *share, struct view identity);
+void worker_share_answer(struct worker_share *share, struct view identity);
 enum worker_room {
     WORKER_ROOM,
     WORKER_ROOM_LATER,  /* on_full: block; the worker resumes its connections */

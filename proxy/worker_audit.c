@@ -35,75 +35,47 @@ struct parts {
 };
 static const struct parts usual_parts = {16, 8}, severe_parts = {4, 2};
 
-#define OLDER 0
-#define YOUNGER 1
-
-static uint64_t undrained(const struct worker *worker, const struct worker_share *share)
-{
-    uint64_t tail = ring_tail(worker->ring);
-
-    if (tail >= share->mark[YOUNGER])
-        return 0;
-    return share->bytes[YOUNGER] + (tail >= share->mark[OLDER] ? 0 : share->bytes[OLDER]);
-}
-
-static void charge(const struct worker *worker, struct worker_share *share, uint64_t bytes)
-{
-    uint64_t tail = ring_tail(worker->ring);
-
-    if (tail >= share->mark[OLDER]) { /* the older one is drained, the younger one gets older */
-        share->bytes[OLDER] = tail >= share->mark[YOUNGER] ? 0 : share->bytes[YOUNGER];
-        share->mark[OLDER] = share->mark[YOUNGER];
-        share->bytes[YOUNGER] = 0;
-    }
-    share->bytes[YOUNGER] += bytes;
-    share->mark[YOUNGER] = ring_head(worker->ring);
-}
-
 /* Would bytes more be over it? A packet that has more to tell than a quarter of the ring has its turn when
  * that much is free of the lower half. */
 static bool over_share(
     const struct worker *worker, const struct worker_share *share, uint64_t bytes, const struct parts *parts)
 {
     uint64_t capacity = ring_capacity(worker->ring), used = ring_used(worker->ring), left = capacity - used;
-    uint64_t counted = bytes < capacity / 4 ? bytes : capacity / 4;
+    uint64_t counted = bytes < capacity / 4 ? bytes : capacity / 4, tail = ring_tail(worker->ring);
 
     if (share == NULL || used + counted <= capacity / 2)
         return false;
-    if (!share->settled && undrained(worker, share->site) + bytes > left / parts->principal)
+    if (!share->settled &&
+        shares_undrained(&worker->shares, share->site, tail) + bytes > left / parts->principal)
         return true;
-    return undrained(worker, share) + bytes > left / parts->connection ||
-           undrained(worker, share->principal) + bytes > left / parts->principal;
+    return share_undrained(&share->own, tail) + bytes > left / parts->connection ||
+           shares_undrained(&worker->shares, share->principal, tail) + bytes > left / parts->principal;
 }
 
-static struct worker_share *principal_named(struct worker *worker, struct view name)
-{
-    return &worker->principals[hash_bytes(name) % WORKER_PRINCIPALS];
-}
-
-void worker_share_begin(struct worker *worker, struct worker_share *share, struct view address)
+void worker_share_begin(struct worker_share *share, struct view address)
 {
     char site[ADDRESS_SITE_SIZE];
 
-    share->site = principal_named(worker, address_site(address, site) ? view_of_string(site) : address);
+    share->site = hash_bytes(address_site(address, site) ? view_of_string(site) : address);
     share->principal = share->site;
 }
 
-void worker_share_answer(struct worker *worker, struct worker_share *share, struct view identity)
+void worker_share_answer(struct worker_share *share, struct view identity)
 {
-    share->principal = identity.length == 0 ? share->site : principal_named(worker, identity);
+    share->principal = identity.length == 0 ? share->site : hash_bytes(identity);
 }
 
-static void charge_all(const struct worker *worker, struct worker_share *share, uint64_t before)
+/* Of what was pushed since the ring's head was before. */
+static void charge_all(struct worker *worker, struct worker_share *share, uint64_t before)
 {
-    uint64_t bytes = ring_head(worker->ring) - before;
+    uint64_t head = ring_head(worker->ring), tail = ring_tail(worker->ring), bytes = head - before;
 
     if (share == NULL)
         return;
-    charge(worker, share, bytes);
-    charge(worker, share->principal, bytes);
+    share_charge(&share->own, bytes, tail, head);
+    shares_charge(&worker->shares, share->principal, bytes, tail, head);
     if (!share->settled && share->site != share->principal)
-        charge(worker, share->site, bytes);
+        shares_charge(&worker->shares, share->site, bytes, tail, head);
 }
 
 /* ---- what is not in the ring ---- */

@@ -9,6 +9,7 @@
 #include "../exporters/directory.h"
 #include "../exporters/event.h"
 #include "base/memory.h"
+#include "proxy/shares.h"
 #include "proxy/worker.h"
 
 struct world {
@@ -44,11 +45,11 @@ static void world_end(struct world *world)
     directory_remove(world->path);
 }
 
-static struct worker_share client_of(struct world *world, const char *address)
+static struct worker_share client_of(const char *address)
 {
-    struct worker_share share = {.principal = NULL};
+    struct worker_share share = {0};
 
-    worker_share_begin(world->worker, &share, view_of_string(address));
+    worker_share_begin(&share, view_of_string(address));
     return share;
 }
 
@@ -86,11 +87,11 @@ static bool tells(struct world *world, struct worker_share *share, enum reason r
 }
 
 /* One that is in: what it does is not its address's any more, if it has an identity. */
-static struct worker_share settled_client_of(struct world *world, const char *address, const char *identity)
+static struct worker_share settled_client_of(const char *address, const char *identity)
 {
-    struct worker_share share = client_of(world, address);
+    struct worker_share share = client_of(address);
 
-    worker_share_answer(world->worker, &share, view_of_string(identity));
+    worker_share_answer(&share, view_of_string(identity));
     share.settled = true;
     return share;
 }
@@ -113,17 +114,17 @@ Test(shares, one_of_ipv6_has_its_whole_network)
 
     world_begin(&world, CONFIG_ON_FULL_DENY);
     fill(&world, NULL, 2);
-    struct worker_share first = client_of(&world, "2001:db8:0:1::1"), again = first;
+    struct worker_share first = client_of("2001:db8:0:1::1"), again = first;
     size_t count = pour(&world, &first), rest = 0;
     cr_expect_gt(count, 3);
     for (unsigned i = 2; i < 40; i++) {
         char address[64];
         snprintf(address, sizeof(address), "2001:db8:0:1::%x", i);
-        again = client_of(&world, address);
+        again = client_of(address);
         rest += pour(&world, &again);
     }
     cr_expect_leq(rest, count + 2, "%zu and %zu: of all together an eighth", count, rest);
-    struct worker_share other = client_of(&world, "2001:db8:0:2::1");
+    struct worker_share other = client_of("2001:db8:0:2::1");
     cr_expect(asks(&world, &other, 800));
     world_end(&world);
 }
@@ -134,17 +135,16 @@ Test(shares, an_identity_is_charged_wherever_it_comes_from_and_its_address_is_no
 
     world_begin(&world, CONFIG_ON_FULL_DENY);
     fill(&world, NULL, 2);
-    struct worker_share first = settled_client_of(&world, "192.0.2.1", "eva"),
-                        second = settled_client_of(&world, "192.0.2.2", "eva"),
-                        third = client_of(&world, "192.0.2.1");
+    struct worker_share first = settled_client_of("192.0.2.1", "eva"),
+                        second = settled_client_of("192.0.2.2", "eva"), third = client_of("192.0.2.1");
     for (int i = 0; i < 8; i++) { /* some connections of it */
-        struct worker_share one = settled_client_of(&world, "192.0.2.1", "eva");
+        struct worker_share one = settled_client_of("192.0.2.1", "eva");
         pour(&world, &one);
     }
     cr_expect_not(asks(&world, &first, 800));
     cr_expect_not(asks(&world, &second, 800));
     cr_expect(asks(&world, &third, 800), "whoever else is there");
-    worker_share_answer(world.worker, &second, VIEW("")); /* it is not proven any more */
+    worker_share_answer(&second, VIEW("")); /* it is not proven any more */
     cr_expect(asks(&world, &second, 800));
     world_end(&world);
 }
@@ -152,11 +152,11 @@ Test(shares, an_identity_is_charged_wherever_it_comes_from_and_its_address_is_no
 /* As a connection does it: CONNECT is asked for the address, and its events are the identity's, too. */
 static bool comes(struct world *world, const char *address, const char *identity)
 {
-    struct worker_share share = client_of(world, address);
+    struct worker_share share = client_of(address);
 
     if (!asks(world, &share, 800))
         return false;
-    worker_share_answer(world->worker, &share, view_of_string(identity));
+    worker_share_answer(&share, view_of_string(identity));
     return asks(world, &share, 800) && tells(world, &share, REASON_none);
 }
 
@@ -184,7 +184,7 @@ Test(shares, with_block_what_can_not_be_waited_for_is_known)
 
     world_begin(&world, CONFIG_ON_FULL_BLOCK);
     size_t capacity = ring_capacity(world.worker->ring);
-    struct worker_share client = client_of(&world, "192.0.2.1");
+    struct worker_share client = client_of("192.0.2.1");
     cr_expect(worker_audit_can_wait(world.worker, capacity / 2));
     cr_expect_not(worker_audit_can_wait(world.worker, capacity / 2 + 1));
     cr_expect_eq(worker_audit_foresee(world.worker, &client, capacity / 2, 800, 0), WORKER_ROOM);
@@ -206,7 +206,7 @@ Test(shares, what_is_drained_is_no_longer_counted)
 
     world_begin(&world, CONFIG_ON_FULL_DENY);
     struct ring *ring = world.worker->ring;
-    struct worker_share quiet = client_of(&world, "192.0.2.1");
+    struct worker_share quiet = client_of("192.0.2.1");
     fill(&world, NULL, 3);
     for (unsigned turn = 0; turn < 20000; turn++) {
         struct ring_record record;
@@ -228,7 +228,7 @@ Test(shares, a_large_packet_is_not_let_in_where_it_would_take_what_is_others)
     struct world world;
 
     world_begin(&world, CONFIG_ON_FULL_DENY);
-    struct worker_share client = client_of(&world, "192.0.2.1");
+    struct worker_share client = client_of("192.0.2.1");
     size_t capacity = ring_capacity(world.worker->ring);
     cr_expect_eq(worker_audit_ask(world.worker, &client, capacity / 2, capacity / 3), WORKER_ROOM);
     cr_expect_eq(worker_audit_ask(world.worker, &client, capacity + 1, 800), WORKER_ROOM_DENIED,
@@ -244,7 +244,7 @@ Test(shares, with_deny_what_was_let_in_is_recorded_and_what_was_not_is_weighed)
     struct world world;
 
     world_begin(&world, CONFIG_ON_FULL_DENY);
-    struct worker_share client = client_of(&world, "192.0.2.1"), stranger = client_of(&world, "192.0.2.9");
+    struct worker_share client = client_of("192.0.2.1"), stranger = client_of("192.0.2.9");
     cr_assert(asks(&world, &client, 800));
     fill(&world, NULL, 2);
     fill(&world, &client, 3);
@@ -265,7 +265,7 @@ Test(shares, with_drop_nobody_fills_the_ring_with_what_is_most_severe)
     struct world world;
 
     world_begin(&world, CONFIG_ON_FULL_DROP);
-    struct worker_share flooder = client_of(&world, "192.0.2.1"), other = client_of(&world, "192.0.2.9");
+    struct worker_share flooder = client_of("192.0.2.1"), other = client_of("192.0.2.9");
     for (int i = 0; i < 2000; i++)
         tells(&world, &flooder, REASON_sig_invalid);
     cr_expect_lt(ring_used(world.worker->ring), ring_capacity(world.worker->ring) / 4 * 3);
@@ -273,4 +273,54 @@ Test(shares, with_drop_nobody_fills_the_ring_with_what_is_most_severe)
     cr_expect(tells(&world, &other, REASON_denied_by_rule));
     cr_expect_not(tells(&world, &flooder, REASON_sig_invalid));
     world_end(&world);
+}
+
+/* ---- names whose hashes are alike ---- */
+
+static uint64_t alike(uint64_t number)
+{
+    return 7 + number * (SHARES / SHARES_ALIKE);
+}
+
+Test(shares, names_that_are_alike_have_shares_of_their_own)
+{
+    static struct shares shares;
+
+    for (uint64_t i = 0; i < SHARES_ALIKE; i++) {
+        cr_expect_eq(shares_undrained(&shares, alike(i), 0), 0, "%lu", (unsigned long)i);
+        shares_charge(&shares, alike(i), 100 + i, 0, 1000 * (i + 1));
+    }
+    for (uint64_t i = 0; i < SHARES_ALIKE; i++)
+        cr_expect_eq(shares_undrained(&shares, alike(i), 0), 100 + i);
+}
+
+Test(shares, who_finds_no_share_has_always_the_same_one_of_another)
+{
+    static struct shares shares;
+
+    for (uint64_t i = 0; i < SHARES_ALIKE; i++)
+        shares_charge(&shares, alike(i), 100, 0, 1000);
+    uint64_t late = alike(SHARES_ALIKE);
+    cr_expect_eq(shares_undrained(&shares, late, 0), 100);
+    shares_charge(&shares, late, 50, 0, 2000);
+    shares_charge(&shares, late, 50, 0, 3000);
+    cr_expect_eq(shares_undrained(&shares, late, 0), 200, "what it pours in is charged");
+    uint64_t sum = 0;
+    for (uint64_t i = 0; i < SHARES_ALIKE; i++)
+        sum += shares_undrained(&shares, alike(i), 0);
+    cr_expect_eq(sum, SHARES_ALIKE * 100 + 100, "of one of them");
+}
+
+Test(shares, who_has_nothing_any_more_makes_room)
+{
+    static struct shares shares;
+
+    for (uint64_t i = 0; i < SHARES_ALIKE; i++)
+        shares_charge(&shares, alike(i), 100, 0, i == 3 ? 1000 : 9000);
+    uint64_t late = alike(SHARES_ALIKE), tail = 1000; /* the fourth is drained */
+    cr_expect_eq(shares_undrained(&shares, late, tail), 0);
+    shares_charge(&shares, late, 50, tail, 10000);
+    cr_expect_eq(shares_undrained(&shares, late, tail), 50);
+    cr_expect_eq(shares_undrained(&shares, alike(2), tail), 100);
+    cr_expect_eq(shares_undrained(&shares, late, 10000), 0);
 }
