@@ -166,7 +166,7 @@ unit() {
 # e2e NAME PRESET [PYTEST ARGUMENT...]
 e2e() {
     local name=$1 preset=$2 log=$BUILD/$1.$2.pytest.log began=$SECONDS good bad skipped left status=0 extra=()
-    local workers=$((JOBS + (JOBS + 1) / 2)) # each waits now and then
+    local workers=$((JOBS * 3)) # most of the time each waits
     shift 2
     read -r -a extra <<<"${MQWARD_PYTEST:-}"
     [ -x "$BUILD/$preset/proxy/mqward" ] || {
