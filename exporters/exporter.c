@@ -113,9 +113,10 @@ static enum sealer_result exporter_drain(struct exporter *exporter)
     return result;
 }
 
+/* Of a stop: the sinks have the last checkpoint, too. */
 static bool exporter_is_done(const struct exporter *exporter)
 {
-    bool done = sealer_is_empty(exporter->sealer);
+    bool done = exporter->signed_off && sealer_is_empty(exporter->sealer);
 
     for (size_t i = 0; i < exporter->sink_count; i++)
         done = done && sink_is_idle(exporter->sinks[i]);
@@ -138,9 +139,8 @@ static bool exporter_may_drain(struct exporter *exporter)
 
 /* They confirm without delay when no more lines come: at the end, behind the last checkpoint, or when the
  * journal is full. */
-static void exporter_wake_sinks(struct exporter *exporter)
+static void exporter_wake_sinks(struct exporter *exporter, bool stopping)
 {
-    bool stopping = atomic_load(&exporter->stopping);
     bool flush = (exporter->blocked && (exporter->blocked_by_sinks || stopping)) || exporter->signed_off;
 
     for (size_t i = 0; i < exporter->sink_count; i++) {
@@ -168,6 +168,7 @@ static void exporter_settle(struct exporter *exporter)
 static void exporter_on_turn(evutil_socket_t descriptor, short events, void *argument)
 {
     struct exporter *exporter = argument;
+    bool stopping = atomic_load(&exporter->stopping); /* or from the next turn on */
     enum sealer_result result = SEALER_BLOCKED;
 
     (void)descriptor;
@@ -178,11 +179,11 @@ static void exporter_on_turn(evutil_socket_t descriptor, short events, void *arg
     if (exporter_may_drain(exporter))
         result = exporter_drain(exporter);
     exporter_report_incidents(exporter);
-    if (atomic_load(&exporter->stopping) && !exporter->signed_off && sealer_is_empty(exporter->sealer))
+    if (stopping && !exporter->signed_off && sealer_is_empty(exporter->sealer))
         exporter->signed_off = sealer_sign(exporter->sealer) != SEALER_BLOCKED;
-    exporter_wake_sinks(exporter);
+    exporter_wake_sinks(exporter, stopping);
     exporter_publish_status(exporter);
-    if (atomic_load(&exporter->stopping) && exporter_is_done(exporter)) {
+    if (stopping && exporter_is_done(exporter)) {
         event_base_loopbreak(exporter->base);
         return;
     }

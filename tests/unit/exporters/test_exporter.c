@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -14,6 +15,7 @@
 #include "directory.h"
 #include "event.h"
 #include "exporters/redis_settings.h"
+#include "exporters/sink.h"
 #include "exporters/sinks.h"
 
 #define PRODUCERS 3
@@ -265,5 +267,66 @@ Test(exporter, the_fill_of_rings_and_journal_is_told)
     cr_assert(trail.checkpoint_us > clock_wall_us() - 60000000 && trail.checkpoint_us <= clock_wall_us());
     cr_assert_eq(exporter_sink_count(exporter), 0);
     exporter_close(exporter, 100);
+    directory_remove(path);
+}
+
+/* ---- a stop that comes in the middle of a turn ---- */
+
+/* Takes its time over the first event that is no checkpoint. */
+struct slow_sink {
+    struct sink *sink;
+};
+static atomic_bool slow_is_busy, slow_ends_signed;
+
+static void *slow_open(
+    struct sink *sink, const void *settings, struct event_base *base, char *error, size_t error_size)
+{
+    struct slow_sink *slow = calloc(1, sizeof(*slow));
+
+    (void)settings, (void)base, (void)error, (void)error_size;
+    slow->sink = sink;
+    return slow;
+}
+
+static void slow_start(void *link)
+{
+    (void)link;
+}
+
+static void slow_wake(void *link)
+{
+    struct slow_sink *slow = link;
+    struct journal_line line;
+
+    while (sink_next(slow->sink, &line)) {
+        bool checkpoint = memmem(line.text.data, line.text.length, "\"checkpoint\"", 12) != NULL;
+
+        atomic_store(&slow_ends_signed, checkpoint);
+        if (!checkpoint && !atomic_exchange(&slow_is_busy, true))
+            usleep(300000);
+        sink_confirm(slow->sink, line.end);
+    }
+}
+
+static const struct sink_type slow_type = {
+    .name = "slow", .open = slow_open, .start = slow_start, .wake = slow_wake, .close = free};
+
+Test(exporter, a_stop_in_the_middle_of_a_turn_brings_its_checkpoint_to_the_sinks, .timeout = 60)
+{
+    char path[DIRECTORY_MAX];
+    const struct exporter_sink sink = {"slow", &slow_type, NULL};
+
+    directory_make(path);
+    struct exporter_settings settings = directory_settings(path);
+    settings.sinks = &sink;
+    settings.sink_count = 1;
+    struct exporter *exporter = open_exporter(&settings);
+    cr_assert_eq(exporter_start(exporter), 0);
+    cr_assert(push(exporter, 0, 1));
+    exporter_wake(exporter);
+    while (!atomic_load(&slow_is_busy))
+        usleep(1000);
+    exporter_close(exporter, 20000);
+    cr_expect(atomic_load(&slow_ends_signed));
     directory_remove(path);
 }
