@@ -48,8 +48,9 @@ def test_overlapping_subscriptions_bring_all_their_identifiers(broker):
     client.subscribe(broker.topic("a/b"), props=identifier(1))
     client.subscribe(broker.topic("a/+"), props=identifier(2))
     client.subscribe(broker.topic("#"), props=identifier(3))
-    broker.connected().publish(broker.topic("a/b"))
-    broker.connected().publish(broker.topic("marker"))
+    sender = broker.connected()
+    sender.publish(broker.topic("a/b"))
+    sender.publish(broker.topic("marker"))
     messages = client.messages_until(broker.topic("marker"))
     assert len(messages) in (1, 3)
     assert sorted(number for message in messages for number in given(message)) == [1, 2, 3]
@@ -60,8 +61,9 @@ def test_overlapping_subscriptions_bring_all_their_identifiers(broker):
 def test_overlapping_subscriptions_with_the_same_identifier(broker):
     client = broker.connected()
     client.subscribe(broker.topic("a/b"), broker.topic("a/+"), props=identifier(9))
-    broker.connected().publish(broker.topic("a/b"))
-    broker.connected().publish(broker.topic("a/b"), b"end")
+    sender = broker.connected()
+    sender.publish(broker.topic("a/b"))
+    sender.publish(broker.topic("a/b"), b"end")
     seen = []
     while not seen or seen[-1][0] != b"end":
         message = client.message()
@@ -75,8 +77,9 @@ def test_a_subscription_with_and_one_without(broker):
     client = broker.connected()
     client.subscribe(broker.topic("a/b"), props=identifier(1))
     client.subscribe(broker.topic("a/+"))
-    broker.connected().publish(broker.topic("a/b"))
-    broker.connected().publish(broker.topic("a/end"))
+    sender = broker.connected()
+    sender.publish(broker.topic("a/b"))
+    sender.publish(broker.topic("a/end"))
     messages = client.messages_until(broker.topic("a/end"))
     assert sorted(number for message in messages for number in given(message)) == [1]
     return sorted(given(message) for message in messages)
