@@ -165,17 +165,23 @@ unit() {
 
 # e2e NAME PRESET [PYTEST ARGUMENT...]
 e2e() {
-    local name=$1 preset=$2 log=$BUILD/$1.$2.pytest.log began=$SECONDS good bad skipped left status=0 extra=()
+    e2e_run "$@" | tee "$BUILD/$1.$2.pytest.log"
+    e2e_count "$1" "$2" "${PIPESTATUS[0]}" "$SECONDS"
+}
+
+# e2e_run NAME PRESET [PYTEST ARGUMENT...]
+e2e_run() {
+    local preset=$2 extra=()
     local workers=$((JOBS * 3)) # most of the time each waits
     shift 2
     read -r -a extra <<<"${MQWARD_PYTEST:-}"
-    [ -x "$BUILD/$preset/proxy/mqward" ] || {
-        echo "FAILED: no binary $BUILD/$preset/proxy/mqward" >&2
-        record "$name ($preset)" 0 1 "no binary"
-        return
-    }
-    (cd "$SOURCE/tests/e2e" && PYTHONDONTWRITEBYTECODE=1 MQWARD_BINARY=$BUILD/$preset/proxy/mqward \
-        /usr/bin/python3 -m pytest -n "$workers" --durations=5 "$@" "${extra[@]}" .) 2>&1 | tee "$log" || status=$?
+    cd "$SOURCE/tests/e2e" && PYTHONDONTWRITEBYTECODE=1 MQWARD_BINARY=$BUILD/$preset/proxy/mqward \
+        /usr/bin/python3 -m pytest -n "$workers" --durations=5 "$@" "${extra[@]}" . 2>&1
+}
+
+# e2e_count NAME PRESET STATUS SECONDS: what e2e_run left in the log.
+e2e_count() {
+    local name=$1 log=$BUILD/$1.$2.pytest.log
     good=$(grep -oE '[0-9]+ passed' "$log" | tail -1 | cut -d' ' -f1)
     bad=$(tail -1 "$log" | grep -oE '[0-9]+ (failed|errors?)' | awk '{sum += $1} END {print sum + 0}')
     skipped=$(tail -1 "$log" | grep -oE '[0-9]+ skipped' || true)

@@ -197,6 +197,7 @@ def test_what_is_sent_behind_connect_waits_for_the_wills_scan(world, version):
     client.expect(raw.PUBACK, packet_id=1)
     client.expect(raw.PUBACK, packet_id=2, code=client.in_version(raw.PUBACK, INVALID))
     assert payloads(world.arrived(observer, client)) == [b"at once"]
+    client.disconnect()  # no will for the observers of the next test
 
 
 # ---- deliveries ----
