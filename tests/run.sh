@@ -165,23 +165,24 @@ unit() {
 
 # e2e NAME PRESET [PYTEST ARGUMENT...]
 e2e() {
+    local began=$SECONDS
     e2e_run "$@" | tee "$BUILD/$1.$2.pytest.log"
-    e2e_count "$1" "$2" "${PIPESTATUS[0]}" "$SECONDS"
+    e2e_count "$1" "$2" "${PIPESTATUS[0]}" "$began"
 }
 
-# e2e_run NAME PRESET [PYTEST ARGUMENT...]
+# e2e_run NAME PRESET [PYTEST ARGUMENT...]: its status is pytest's.
 e2e_run() {
     local preset=$2 extra=()
     local workers=$((JOBS * 3)) # most of the time each waits
     shift 2
     read -r -a extra <<<"${MQWARD_PYTEST:-}"
-    cd "$SOURCE/tests/e2e" && PYTHONDONTWRITEBYTECODE=1 MQWARD_BINARY=$BUILD/$preset/proxy/mqward \
-        /usr/bin/python3 -m pytest -n "$workers" --durations=5 "$@" "${extra[@]}" . 2>&1
+    (cd "$SOURCE/tests/e2e" && PYTHONDONTWRITEBYTECODE=1 MQWARD_BINARY=$BUILD/$preset/proxy/mqward \
+        /usr/bin/python3 -m pytest -n "$workers" --durations=5 "$@" "${extra[@]}" .) 2>&1
 }
 
-# e2e_count NAME PRESET STATUS SECONDS: what e2e_run left in the log.
+# e2e_count NAME PRESET STATUS BEGAN: what e2e_run has left in its log.
 e2e_count() {
-    local name=$1 log=$BUILD/$1.$2.pytest.log
+    local name=$1 preset=$2 status=$3 began=$4 log=$BUILD/$1.$2.pytest.log good bad skipped left
     good=$(grep -oE '[0-9]+ passed' "$log" | tail -1 | cut -d' ' -f1)
     bad=$(tail -1 "$log" | grep -oE '[0-9]+ (failed|errors?)' | awk '{sum += $1} END {print sum + 0}')
     skipped=$(tail -1 "$log" | grep -oE '[0-9]+ skipped' || true)
@@ -284,14 +285,33 @@ stage_e2e() {
     [ -x "$BUILD/asan/proxy/mqward" ] || build_asan
     e2e e2e asan
 }
-# The tests of a file go to one worker: its worlds are started once, and RabbitMQ's second node, too.
+# The tests of a file go to one worker: its worlds are started once, and RabbitMQ's second node, too. RabbitMQ's nodes
+# take long to start and leave processors idle: the tests with aedes run beside them, on ports of their own.
+aedes=
 stage_e2e-rabbitmq() {
     [ -x "$BUILD/asan/proxy/mqward" ] || build_asan
-    e2e e2e-rabbitmq asan --broker rabbitmq --dist loadfile -n "$JOBS" # and a node for each worker
+    if [[ " ${stages[*]} " == *" e2e-aedes "* ]]; then
+        aedes_began=$SECONDS
+        e2e_aedes >"$BUILD/e2e-aedes.asan.pytest.log" &
+        aedes=$!
+    fi
+    MQWARD_E2E_PORTS=$((JOBS * 2)) e2e e2e-rabbitmq asan --broker rabbitmq --dist loadfile -n "$JOBS" # and a node for each worker
 }
 stage_e2e-aedes() {
-    [ -x "$BUILD/asan/proxy/mqward" ] || build_asan
-    e2e e2e-aedes asan --broker aedes --dist loadfile
+    local status=0
+    if [ -z "$aedes" ]; then
+        [ -x "$BUILD/asan/proxy/mqward" ] || build_asan
+        aedes_began=$SECONDS
+        e2e_aedes | tee "$BUILD/e2e-aedes.asan.pytest.log"
+        status=${PIPESTATUS[0]}
+    else
+        wait "$aedes" || status=$?
+        cat "$BUILD/e2e-aedes.asan.pytest.log"
+    fi
+    e2e_count e2e-aedes asan "$status" "$aedes_began"
+}
+e2e_aedes() {
+    e2e_run e2e-aedes asan --broker aedes --dist loadfile -n "$((JOBS * 2))"
 }
 stage_tsan() {
     step "build (tsan, gcc)" build tsan && unit tsan && e2e e2e tsan -m core

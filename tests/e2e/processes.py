@@ -3,6 +3,7 @@
 import base64
 import contextlib
 import hashlib
+import itertools
 import os
 import random
 import re
@@ -15,13 +16,16 @@ import time
 START = 45.0  # seconds that a process may take to be ready, or to end
 
 # Ports below the ephemeral range, another part of it for each xdist worker, so that neither outgoing connections
-# nor a neighbour take a port between our look and the server's bind.
-_WORKER = int(re.sub(r"\D", "", os.environ.get("PYTEST_XDIST_WORKER", "0")) or 0)
-_PORTS = iter(random.Random(os.getpid()).sample(range(12000 + _WORKER % 8 * 2500, 14500 + _WORKER % 8 * 2500), 2500))
+# nor a neighbour take a port between our look and the server's bind. MQWARD_E2E_PORTS: the part of the first worker, if
+# two runs go on at the same time.
+_WORKER = int(re.sub(r"\D", "", os.environ.get("PYTEST_XDIST_WORKER", "0")) or 0) + int(os.environ.get("MQWARD_E2E_PORTS", "0"))
+_PARTS, _SIZE = 16, 1250
+_FIRST = 12000 + _WORKER % _PARTS * _SIZE
+_PORTS = itertools.cycle(random.Random(os.getpid()).sample(range(_FIRST, _FIRST + _SIZE), _SIZE))
 
 
 def free_port():
-    for port in _PORTS:
+    for port in itertools.islice(_PORTS, _SIZE):
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(("127.0.0.1", port))
