@@ -145,7 +145,7 @@ build_ahead() {
 unit() {
     local preset=$1 log=$BUILD/$1.ctest.log began=$SECONDS good=0 bad=0 status=0
     local -x ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1 TSAN_OPTIONS=second_deadlock_stack=1
-    ctest --test-dir "$BUILD/$preset" -V -j "$JOBS" >"$log" 2>&1 || status=$?
+    ctest --test-dir "$BUILD/$preset" -V -j "$((JOBS * 2))" >"$log" 2>&1 || status=$? # some wait for servers
     # Criterion: "[====] Synthesis: Tested: 12 | Passing: 12 | Failing: 0 | Crashing: 0"
     read -r good bad < <(sed -n 's/.*Tested: [^0-9]*\([0-9]*\).*Passing: [^0-9]*\([0-9]*\).*/\1 \2/p' "$log" |
         sed 's/\x1b\[[0-9;]*m//g' | awk '{tested += $1; good += $2} END {print good + 0, tested - good + 0}')
