@@ -295,7 +295,7 @@ stage_e2e-rabbitmq() {
         e2e_aedes >"$BUILD/e2e-aedes.asan.pytest.log" &
         aedes=$!
     fi
-    MQWARD_E2E_PORTS=$((JOBS * 2)) e2e e2e-rabbitmq asan --broker rabbitmq --dist loadfile -n "$JOBS" # and a node for each worker
+    MQWARD_E2E_PORTS=$((JOBS * 2)) e2e e2e-rabbitmq asan --broker rabbitmq --dist loadfile -n "$((JOBS + 1))" # and a node for each worker
 }
 stage_e2e-aedes() {
     local status=0
