@@ -188,8 +188,8 @@ def test_a_session_ends_with_its_token(world, signers, version):
 
 def test_a_session_outlives_its_token_if_the_policy_says_so(make_world, jwks, signers):
     world = make_world(POLICY % "at_expiry: keep, ", configuration={"jwks": {"idp": jwks}})
-    client = world.connected(**bearer(signers["ES256"].token("plc-7", lifetime=1)))
-    end = time.time() + 2.5
+    client = world.connected(**bearer(signers["ES256"].token("plc-7", lifetime=2)))
+    end = time.time() + 3.5
     while time.time() < end:
         client.ping()
     refused = world.client()
@@ -199,7 +199,7 @@ def test_a_session_outlives_its_token_if_the_policy_says_so(make_world, jwks, si
 def test_monitor_mode_reports_the_end_and_goes_on(make_world, jwks, signers):
     world = make_world(IN_PASSWORD.replace("policy: tokens", "policy: tokens\nmode: monitor"),
                        configuration={"jwks": {"idp": jwks}})
-    client = world.connected("watched", **bearer(signers["ES256"].token("plc-7", lifetime=1)))
+    client = world.connected("watched", **bearer(signers["ES256"].token("plc-7", lifetime=2)))
     event = world.audit.wait_for(reason="credential_expired", client_id="watched")
     assert get(event, "disposition") == "monitored"
     client.ping()
