@@ -69,7 +69,7 @@ ROWS = [
     row("fair", "who floods waits alone", WORKER, "    if (share == NULL || used + counted <= capacity / 2)\n", "    if (true)\n",
         f"{FULL}::test_who_floods_waits_alone"),
     row("fair-principal", "... with all connections of an identity", WORKER,
-        "           undrained(worker, share->principal) + bytes > left / parts->principal;", "           false;",
+        "           shares_undrained(&worker->shares, share->principal, tail) + bytes > left / parts->principal;", "           false;",
         f"{FULL}::test_deny_refuses_those_who_flood_on_all_their_connections_and_nobody_else"),
     row("fair-severe", "... also with what is most severe", WORKER,
         "    if (over_share(worker, share, size, severity", "    if (severity < 99 && over_share(worker, share, size, severity",
@@ -93,7 +93,7 @@ ROWS = [
         "    bool never = need.refusal != 0 && ", "    bool never = false && need.refusal != 0 && ",
         f"{SHARES}::test_more_filters_than_can_be_recorded_hold_nobody_up"),
     rows("fair-anew", "a new connection is no new share",
-         ((WORKER, "    if (!share->settled && undrained(", "    if (false && undrained("),
-          ("proxy/conn_audit.c", "    worker_share_answer(conn->worker, &conn->audit_share, answers_as(conn));\n", "")),
+         ((WORKER, "    if (!share->settled &&\n        shares_undrained(", "    if (false &&\n        shares_undrained("),
+          ("proxy/conn_audit.c", "    worker_share_answer(&conn->audit_share, answers_as(conn));\n", "")),
          f"{SHARES}::test_who_comes_anew_has_no_new_share"),
 ]
