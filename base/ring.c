@@ -382,18 +382,18 @@ uint64_t ring_discard(struct ring *ring)
 
 bool ring_intact(struct ring *ring)
 {
-    uint64_t cursor = 0, serial = 0;
+    /* Behind what was salvaged, serials go on where the damaged ring's did. */
+    bool salvaged = ring->header->salvaged != 0;
+    uint64_t cursor = 0, serial = 0, next = ring_next_serial(ring);
     struct ring_record record;
     int found;
 
     while ((found = ring_peek_at(ring, &cursor, &record)) == 1) {
-        if (serial != 0 && record.serial != serial + 1)
+        if (serial != 0 && record.serial != serial + 1 && !(salvaged && record.serial > serial))
             return false;
         serial = record.serial;
     }
-    /* Behind what was salvaged, serials go on where the damaged ring's did. */
-    return found == 0 && (serial == 0 || serial + 1 == ring_next_serial(ring) ||
-                             (ring->header->salvaged != 0 && serial < ring_next_serial(ring)));
+    return found == 0 && (serial == 0 || serial + 1 == next || (salvaged && serial < next));
 }
 
 void ring_salvage(struct ring *ring, struct ring *old)

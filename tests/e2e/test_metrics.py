@@ -474,7 +474,11 @@ def test_a_thousand_rules_and_more(make_world):
 
 
 def test_rules_that_find_no_room_have_it_once_a_former_policy_is_left(make_world):
-    world = make_world(with_rules(1100), configuration=LISTEN, passwords=USERS)
+    world = make_world(with_rules(1100), configuration=LISTEN, passwords=USERS, start=False)
+    for listener in world.proxy.configuration["listeners"]:
+        listener["timeouts"] = {"handshake": "5m"}
+    world.proxy.write()
+    world.proxy.start()
     client = world.connected(version=raw.V5)
     with contextlib.ExitStack() as handshakes:  # each stays with the policy that it began with
         for count, name in enumerate("st", 1):

@@ -236,6 +236,30 @@ Test(ring_file, what_was_salvaged_is_not_salvaged_again)
     cr_assert_eq(clear(false), 1, "one file was set aside");
 }
 
+/* What is pushed before anybody could drain it (the journal takes nothing) survives the next end, too. */
+Test(ring_file, what_comes_behind_the_salvaged_is_kept)
+{
+    struct ring_record record;
+    uint64_t cursor = 0, serials[16];
+    size_t count = 0;
+
+    make_damaged();
+    struct ring *ring = open_ring();
+    push_number(ring, 200);
+    push_number(ring, 200);
+    ring_close(ring);
+    ring = open_ring();
+    cr_assert(damaged);
+    while (count < 16 && ring_peek_at(ring, &cursor, &record) == 1)
+        serials[count++] = record.serial;
+    cr_assert_eq(count, 7);
+    cr_assert_eq(serials[4], 5);
+    cr_assert_eq(serials[5], 11);
+    cr_assert_eq(serials[6], 12);
+    ring_close(ring);
+    cr_assert_eq(clear(false), 1, "one file was set aside");
+}
+
 /* Where there are no hard links, the damaged file is renamed, and then the new one: a start that dies in
  * between leaves that beside it. */
 Test(ring_file, a_replacement_that_was_cut_short_is_finished)
