@@ -179,7 +179,7 @@ static void exporter_on_turn(evutil_socket_t descriptor, short events, void *arg
     if (exporter_may_drain(exporter))
         result = exporter_drain(exporter);
     exporter_report_incidents(exporter);
-    if (stopping && !exporter->signed_off && sealer_is_empty(exporter->sealer))
+    if (stopping && sealer_is_empty(exporter->sealer)) /* again if a sink has reported something since */
         exporter->signed_off = sealer_sign(exporter->sealer) != SEALER_BLOCKED;
     exporter_wake_sinks(exporter, stopping);
     exporter_publish_status(exporter);

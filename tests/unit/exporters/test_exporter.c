@@ -277,6 +277,7 @@ struct slow_sink {
     struct sink *sink;
 };
 static atomic_bool slow_is_busy, slow_ends_signed;
+static bool slow_fails; /* once, at the checkpoint behind that event */
 
 static void *slow_open(
     struct sink *sink, const void *settings, struct event_base *base, char *error, size_t error_size)
@@ -302,6 +303,12 @@ static void slow_wake(void *link)
         bool checkpoint = memmem(line.text.data, line.text.length, "\"checkpoint\"", 12) != NULL;
 
         atomic_store(&slow_ends_signed, checkpoint);
+        if (checkpoint && atomic_load(&slow_is_busy) && slow_fails) {
+            slow_fails = false;
+            sink_fail(slow->sink, REASON_sink_unreachable, "for a moment");
+            sink_rewind(slow->sink);
+            return;
+        }
         if (!checkpoint && !atomic_exchange(&slow_is_busy, true))
             usleep(300000);
         sink_confirm(slow->sink, line.end);
@@ -311,11 +318,12 @@ static void slow_wake(void *link)
 static const struct sink_type slow_type = {
     .name = "slow", .open = slow_open, .start = slow_start, .wake = slow_wake, .close = free};
 
-Test(exporter, a_stop_in_the_middle_of_a_turn_brings_its_checkpoint_to_the_sinks, .timeout = 60)
+static void stop_while_busy(bool fails)
 {
     char path[DIRECTORY_MAX];
     const struct exporter_sink sink = {"slow", &slow_type, NULL};
 
+    slow_fails = fails;
     directory_make(path);
     struct exporter_settings settings = directory_settings(path);
     settings.sinks = &sink;
@@ -328,5 +336,17 @@ Test(exporter, a_stop_in_the_middle_of_a_turn_brings_its_checkpoint_to_the_sinks
         usleep(1000);
     exporter_close(exporter, 20000);
     cr_expect(atomic_load(&slow_ends_signed));
+    cr_expect_eq(directory_actions(path, "sink-down"), fails);
+    cr_expect_eq(directory_actions(path, "sink-up"), fails);
     directory_remove(path);
+}
+
+Test(exporter, a_stop_in_the_middle_of_a_turn_brings_its_checkpoint_to_the_sinks, .timeout = 60)
+{
+    stop_while_busy(false);
+}
+
+Test(exporter, what_a_sink_reports_during_the_stop_is_signed_and_delivered, .timeout = 60)
+{
+    stop_while_busy(true);
 }
