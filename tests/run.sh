@@ -150,12 +150,14 @@ unit() {
     read -r good bad < <(sed -n 's/.*Tested: [^0-9]*\([0-9]*\).*Passing: [^0-9]*\([0-9]*\).*/\1 \2/p' "$log" |
         sed 's/\x1b\[[0-9;]*m//g' | awk '{tested += $1; good += $2} END {print good + 0, tested - good + 0}')
     if [ "$status" -ne 0 ]; then
-        grep -E 'FAIL\]|CRASH|Assertion Failed|SUMMARY|runtime error|ThreadSanitizer' "$log" | head -60
-        echo "the whole log: $log"
         explain "unit ($preset)" unit "$log"
         [ "$bad" -gt 0 ] || bad=1
     fi
     grep -E '^ *[0-9]+/[0-9]+ Test|tests passed' "$log"
+    if [ "$status" -ne 0 ]; then
+        "$SOURCE/tests/failures.py" unit "$log" 60
+        echo "the whole log: $log"
+    fi
     if [ "$good" -eq 0 ] && [ "$bad" -eq 0 ]; then
         echo "FAILED: no unit test ran" >&2
         bad=1
@@ -200,7 +202,6 @@ endurance() {
 
 # optimised PRESET: the unit tests of what the compiler makes other code of when it optimises (base/json.h).
 optimised() {
-    local -x LSAN_OPTIONS=suppressions=$SOURCE/tests/unit/criterion.lsan:print_suppressions=0
     (cd "$BUILD/$1/tests/unit/base" && ./test_base --jobs "$JOBS" --timeout 120) &&
         (cd "$BUILD/$1/tests/unit/exporters" && ./test_exporters --jobs "$JOBS" --timeout 120)
 }

@@ -28,6 +28,9 @@ struct journal_settings directory_journal(const char *path);
         cr_assert(wait_met, "not within a minute: " #condition);                                             \
     } while (0)
 
+/* For exporter_close(), where all is to be delivered: it returns as soon as it is. */
+#define CLOSE_MS 60000
+
 /* Calls each line of the journal, in order, with its parsed head. Only while no journal is open. Returns how
  * many. */
 size_t directory_lines(const char *path,

@@ -48,7 +48,7 @@ void kafka_cluster_open(struct kafka_cluster *cluster, int partitions)
     cluster->settings = (struct exporter_kafka){
         .brokers = rd_kafka_mock_cluster_bootstraps(cluster->mock),
         .topic = KAFKA_TOPIC,
-        .timeout_ms = 5000,
+        .timeout_ms = 600000, /* a slow machine is no outage */
     };
     cluster->sink = (struct exporter_sink){"siem", &sink_kafka, &cluster->settings};
     directory_make(cluster->path);

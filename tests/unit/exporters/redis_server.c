@@ -229,7 +229,7 @@ size_t redis_actions(const struct redis_server *server, const char *key, const c
 struct exporter_redis redis_sink_settings(const struct redis_server *server)
 {
     return (struct exporter_redis){
-        .address = {"127.0.0.1", server->port}, .key = "mqward:audit", .field = "event", .timeout_ms = 2000};
+        .address = {"127.0.0.1", server->port}, .key = "mqward:audit", .field = "event", .timeout_ms = 30000};
 }
 
 struct exporter_sink redis_sink(const char *name, const struct exporter_redis *settings)

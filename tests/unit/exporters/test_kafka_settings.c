@@ -221,7 +221,6 @@ Test(kafka_settings, a_cluster_that_went_away_while_idle_is_down_as_soon_as_even
     fcntl(fileno(log), F_SETFL, O_APPEND); /* it is read meanwhile */
     log_configure(LOG_INFO, LOG_TEXT, fileno(log));
     kafka_cluster_open(&cluster, 1);
-    cluster.settings.timeout_ms = 600000;
     struct exporter *exporter = exporter_open(&cluster.exporter, error, sizeof(error));
     cr_assert_not_null(exporter, "%s", error);
     cr_assert_eq(exporter_start(exporter), 0);
@@ -236,7 +235,7 @@ Test(kafka_settings, a_cluster_that_went_away_while_idle_is_down_as_soon_as_even
     cr_assert(file_has(log, "sink_unreachable"));
     kafka_cluster_up(&cluster, true);
     WAIT_FOR(status_of(exporter).up && status_of(exporter).lag_bytes == 0);
-    exporter_close(exporter, 5000);
+    exporter_close(exporter, CLOSE_MS);
     cr_assert_eq(directory_actions(cluster.path, "sink-down"), 1);
     cr_assert_eq(directory_actions(cluster.path, "sink-up"), 1);
     kafka_cluster_close(&cluster);
@@ -283,7 +282,6 @@ Test(kafka_settings, a_cluster_that_has_only_closed_idle_connections_is_never_do
     FILE *log = log_file();
 
     kafka_cluster_open(&cluster, 1);
-    cluster.settings.timeout_ms = 600000;
     cluster.settings.properties = properties;
     cluster.settings.property_count = 2;
     struct exporter *exporter = started(&cluster);
@@ -293,7 +291,7 @@ Test(kafka_settings, a_cluster_that_has_only_closed_idle_connections_is_never_do
     kafka_cluster_slow(&cluster, 2500); /* linger.ms and this: longer than any wait of the sink's */
     push_and_wait(exporter);
     cr_assert_eq(status_of(exporter).failures, 0);
-    exporter_close(exporter, 10000);
+    exporter_close(exporter, CLOSE_MS);
     cr_assert_eq(directory_actions(cluster.path, "sink-down"), 0);
     kafka_cluster_close(&cluster);
     log_configure(LOG_INFO, LOG_TEXT, 2);
@@ -329,7 +327,6 @@ Test(kafka_settings, what_a_reload_has_read_is_used_as_soon_as_nothing_is_under_
     char path[256];
 
     kafka_cluster_open(&cluster, 1);
-    cluster.settings.timeout_ms = 600000;
     cluster.settings.credentials = with_password(&cluster, path);
     struct exporter *exporter = started(&cluster);
     reload(cluster.settings.credentials);
@@ -341,7 +338,7 @@ Test(kafka_settings, what_a_reload_has_read_is_used_as_soon_as_nothing_is_under_
     reload(cluster.settings.credentials); /* with an event under way: it is waited for */
     push_and_wait(exporter);
     cr_assert_eq(status_of(exporter).failures, 0);
-    exporter_close(exporter, 10000);
+    exporter_close(exporter, CLOSE_MS);
     cr_assert_eq(directory_actions(cluster.path, "sink-down"), 0);
     kafka_cluster_slow(&cluster, 0);
     json_t *records = kafka_cluster_records(&cluster, 1);
@@ -361,7 +358,6 @@ Test(kafka_settings, a_connection_that_breaks_after_a_reload_is_made_with_what_i
     char path[256];
 
     kafka_cluster_open(&cluster, 1);
-    cluster.settings.timeout_ms = 600000;
     cluster.settings.credentials = with_password(&cluster, path);
     struct exporter *exporter = started(&cluster);
     kafka_cluster_slow(&cluster, 60000); /* no answer any more */
@@ -374,7 +370,7 @@ Test(kafka_settings, a_connection_that_breaks_after_a_reload_is_made_with_what_i
     kafka_cluster_slow(&cluster, 0);
     kafka_cluster_up(&cluster, true);
     WAIT_FOR(status_of(exporter).up && status_of(exporter).lag_bytes == 0);
-    exporter_close(exporter, 10000);
+    exporter_close(exporter, CLOSE_MS);
     credentials_free(cluster.settings.credentials);
     kafka_cluster_close(&cluster);
     log_configure(LOG_INFO, LOG_TEXT, 2);
@@ -389,7 +385,6 @@ Test(kafka_settings, a_sink_that_is_down_does_not_wait_for_its_time_out_when_a_r
     char path[256];
 
     kafka_cluster_open(&cluster, 1);
-    cluster.settings.timeout_ms = 600000;
     cluster.settings.credentials = with_password(&cluster, path);
     struct exporter *exporter = started(&cluster);
     kafka_cluster_slow(&cluster, 60000);
@@ -403,7 +398,7 @@ Test(kafka_settings, a_sink_that_is_down_does_not_wait_for_its_time_out_when_a_r
     kafka_cluster_slow(&cluster, 0);
     kafka_cluster_up(&cluster, true);
     WAIT_FOR(status_of(exporter).up && status_of(exporter).lag_bytes == 0);
-    exporter_close(exporter, 10000);
+    exporter_close(exporter, CLOSE_MS);
     credentials_free(cluster.settings.credentials);
     kafka_cluster_close(&cluster);
     log_configure(LOG_INFO, LOG_TEXT, 2);

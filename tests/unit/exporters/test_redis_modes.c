@@ -66,7 +66,7 @@ Test(redis_list, events_are_pushed_in_order)
     list_open(&fixture, 0);
     struct exporter *exporter = redis_exporter_open(&fixture.settings);
     redis_push(exporter, 0, 3000);
-    exporter_close(exporter, 20000);
+    exporter_close(exporter, CLOSE_MS);
     cr_assert_eq(list_length(&fixture), 3000 + 2, "and two checkpoints");
     for (int64_t i = 1; i <= 50; i++)
         cr_assert_eq(pop(&fixture), i);
@@ -97,7 +97,7 @@ Test(redis_list, a_full_list_is_not_trimmed_and_goes_on_when_readers_have_popped
         next++;
     }
     cr_assert_gt(next, 251);
-    exporter_close(exporter, 5000);
+    exporter_close(exporter, CLOSE_MS);
     cr_assert_geq(directory_actions(fixture.path, "sink-down"), 1);
     cr_assert_geq(directory_actions(fixture.path, "sink-up"), 1);
     redis_fixture_close(&fixture);
@@ -135,7 +135,7 @@ Test(redis_list, a_blocked_reader_gets_each_event)
     cr_assert_not_null(fgets(line, sizeof(line), reader));
     cr_assert_eq(atoi(line), 1);
     pclose(reader);
-    exporter_close(exporter, 5000);
+    exporter_close(exporter, CLOSE_MS);
     redis_fixture_close(&fixture);
 }
 
@@ -155,7 +155,7 @@ Test(redis_channel, events_are_published_and_nobody_has_to_listen)
     FILE *reader = popen(command, "re");
     WAIT_FOR(strstr(redis_command(&fixture.server, "PUBSUB NUMSUB " KEY), "1") != NULL);
     redis_push(exporter, 100, 50);
-    exporter_close(exporter, 10000);
+    exporter_close(exporter, CLOSE_MS);
     redis_command(&fixture.server, "CLIENT KILL TYPE pubsub");
     cr_assert_not_null(fgets(line, sizeof(line), reader));
     cr_assert_eq(atoi(line), 50);

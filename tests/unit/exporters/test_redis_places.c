@@ -22,7 +22,7 @@ struct fixture {
 static void fixture_open(struct fixture *fixture)
 {
     directory_make(fixture->path);
-    fixture->redis = (struct exporter_redis){.key = "{audit}:1", .field = "event", .timeout_ms = 1000};
+    fixture->redis = (struct exporter_redis){.key = "{audit}:1", .field = "event", .timeout_ms = 30000};
     fixture->redis.nodes = fixture->nodes;
     fixture->sink = redis_sink("siem", &fixture->redis);
     fixture->settings = directory_settings(fixture->path);
@@ -42,7 +42,7 @@ static void name_nodes(struct fixture *fixture, enum redis_topology topology, si
 
 static void fixture_close(struct fixture *fixture)
 {
-    exporter_close(fixture->exporter, 2000);
+    exporter_close(fixture->exporter, 2000); /* some servers take nothing to the end */
     directory_remove(fixture->path);
 }
 
@@ -71,13 +71,13 @@ static void check_order(const struct redis_fake *fake, size_t from, size_t count
 Test(redis_places, a_server_that_answers_one_command_at_a_time_is_not_too_slow)
 {
     struct fixture fixture = {.exporter = NULL};
-    struct redis_fake fake = {.each_ms = 50};
+    struct redis_fake fake = {.each_ms = 100};
     redis_fake_start(&fake);
     fixture_open(&fixture);
     fixture.redis.address = (struct redis_address){"127.0.0.1", fake.port};
-    fixture.redis.timeout_ms = 500;
+    fixture.redis.timeout_ms = 2000;
     fixture.exporter = redis_exporter_open(&fixture.settings);
-    redis_push(fixture.exporter, 0, 40); /* four times the time-out for all of them */
+    redis_push(fixture.exporter, 0, 40); /* twice the time-out for all of them */
     WAIT_FOR(taken(&fake) == 40);
     cr_assert_eq(atomic_load(&fake.connections), 1);
     check_order(&fake, 0, 40, 0);
@@ -111,19 +111,19 @@ static void hold_up(void *argument)
     if (atomic_load(left) == 0)
         return;
     atomic_fetch_sub(left, 1);
-    usleep(500000);
+    usleep(2000000);
 }
 
 Test(redis_places, answers_that_came_while_the_loop_was_held_up_are_in_time)
 {
     struct fixture fixture = {.exporter = NULL};
     struct redis_fake fake = {.role = NULL};
-    atomic_uint left = 4;
+    atomic_uint left = 2;
     char error[256];
     redis_fake_start(&fake);
     fixture_open(&fixture);
     fixture.redis.address = (struct redis_address){"127.0.0.1", fake.port};
-    fixture.redis.timeout_ms = 200;
+    fixture.redis.timeout_ms = 1500;
     fixture.settings.ring_bytes = 64 * 1024; /* full often */
     fixture.exporter = exporter_open(&fixture.settings, error, sizeof(error));
     cr_assert_not_null(fixture.exporter, "%s", error);
@@ -301,7 +301,7 @@ Test(redis_places, redirections_without_end_are_a_failure_with_a_back_off)
     back.until = SIZE_MAX; /* the cluster comes to its senses */
     WAIT_FOR(taken(&second) == 10);
     check_order(&second, 0, 10, 0);
-    exporter_close(fixture.exporter, 2000);
+    exporter_close(fixture.exporter, CLOSE_MS);
     cr_expect_eq(directory_actions(fixture.path, "sink-down"), 1);
     directory_remove(fixture.path);
     redis_fake_stop(&first);
@@ -479,7 +479,7 @@ Test(redis_places, what_is_above_the_stream_does_not_overtake_what_it_is_ahead_o
     redis_push(fixture.exporter, 0, 300);
     WAIT_FOR(taken(&fake) == 300);
     check_order(&fake, 0, 300, 0);
-    exporter_close(fixture.exporter, 5000);
+    exporter_close(fixture.exporter, CLOSE_MS);
     directory_remove(fixture.path);
     redis_fake_stop(&fake);
 }
@@ -499,7 +499,7 @@ Test(redis_places, too_few_replicas_confirm_nothing_and_repeat_nothing)
     cr_expect_eq(sinks_up(&fixture), 0);
     atomic_store(&replicas, 2);
     WAIT_FOR(sinks_up(&fixture) == 1);
-    exporter_close(fixture.exporter, 5000);
+    exporter_close(fixture.exporter, CLOSE_MS);
     cr_expect_eq(taken(&fake), 300);
     check_order(&fake, 0, 300, 0);
     cr_expect_eq(atomic_load(&fake.connections), 1);

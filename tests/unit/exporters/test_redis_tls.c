@@ -79,7 +79,7 @@ static void check_delivers(struct fixture *fixture)
     struct exporter *exporter = redis_exporter_open(&fixture->settings);
 
     redis_push(exporter, 0, 1500);
-    exporter_close(exporter, 10000);
+    exporter_close(exporter, CLOSE_MS);
     cr_assert_eq(redis_users(&fixture->server, KEY, NULL), 1500);
 }
 

@@ -304,7 +304,7 @@ Test(sink, a_stop_syncs_what_was_written_and_the_next_start_repeats_nothing)
         struct exporter *exporter = file_start(&run);
         push(exporter, i * 100, 100);
         uint64_t since = clock_monotonic_ms();
-        exporter_close(exporter, 60000);
+        exporter_close(exporter, CLOSE_MS);
         cr_expect_lt(clock_monotonic_ms() - since, 30000, "nothing is waited for");
     }
     directory_lines(run.trail, count_line, &lines);
@@ -322,7 +322,7 @@ Test(sink, a_full_journal_does_not_wait_for_the_fsync_interval, .timeout = 100)
     run.settings.ring_bytes = 64 * 1024;
     struct exporter *exporter = file_start(&run);
     push(exporter, 0, 3000); /* some three times the quota */
-    exporter_close(exporter, 60000);
+    exporter_close(exporter, CLOSE_MS);
     cr_expect_geq(lines_in(run.path), 3000);
     file_tear_down(&run);
 }

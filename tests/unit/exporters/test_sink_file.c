@@ -209,7 +209,7 @@ static void live(const struct run *run, uint64_t first, uint64_t count)
     cr_assert_not_null(exporter, "%s", error);
     cr_assert_eq(exporter_start(exporter), 0);
     push(exporter, first, count);
-    exporter_close(exporter, 60000);
+    exporter_close(exporter, CLOSE_MS);
 }
 
 /* In a process of its own, killed at the step. True if it came to its end before. */

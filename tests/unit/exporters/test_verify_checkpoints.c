@@ -115,7 +115,8 @@ Test(checkpoints, a_signature_copied_into_a_line_of_the_thief)
     uint8_t key[CHAIN_KEY_SIZE];
     memcpy(key, old->writer.point.cursor.key, sizeof(key));
     /* sealed anew with the key that the thief had for this line */
-    thief = steal(make(35));
+    struct trail *before = make(35);
+    thief = steal(before);
     chain_next_key(thief.point.cursor.key, 44 - 35);
     cr_assert_eq(chain_parse(view_of(trail->lines[44].text, trail->lines[44].length), &link), CHAIN_LINKED);
     uint8_t hash[CHAIN_HASH_SIZE];
@@ -125,6 +126,7 @@ Test(checkpoints, a_signature_copied_into_a_line_of_the_thief)
         snprintf(end + 1 + 2 * i, 3, "%02x", hash[i]);
     memcpy(trail->lines[44].text + trail->lines[44].length - 2, "\"}", 2);
     cr_assert_neq(first_kind(trail, NULL), VERIFY_KIND_COUNT);
+    trail_free(before);
     trail_free(trail);
     trail_free(old);
 }

@@ -469,5 +469,5 @@ Test(replay_faults, a_server_that_drips_is_given_up_after_two_time_outs)
 
     memcpy(answers, greeting, sizeof(greeting));
     answers[GREETING] = "+OK\r\n";
-    check_fake(&fake, false, 3000);
+    check_fake(&fake, false, 4500);
 }

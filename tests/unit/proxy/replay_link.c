@@ -26,7 +26,7 @@ void replay_link_open_as(struct replay_link *link, const struct exporter_redis *
     *link = (struct replay_link){.base = event_base_new(), .redis = *redis};
     link->redis.address.host = "127.0.0.1";
     if (link->redis.timeout_ms == 0)
-        link->redis.timeout_ms = 1000;
+        link->redis.timeout_ms = 30000;
     link->shared = replay_shared_new(&link->redis, "mps1:", link->base, &calls, error, sizeof(error));
     cr_assert_not_null(link->shared, "%s", error);
 }
