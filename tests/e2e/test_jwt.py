@@ -181,7 +181,7 @@ def test_a_session_ends_with_its_token(world, signers, version):
     client = world.connected(client_id, version, **bearer(signers["ES256"].token("plc-7", lifetime=2)))
     client.ping()
     client.expect_disconnect(0xA0)
-    assert 1 <= time.time() - began <= 6
+    assert 1 <= time.time() - began <= 10
     event = world.audit.wait_for(action="mqtt-disconnect", client_id=client_id)
     assert get(event, "reason") == "credential_expired"
 
