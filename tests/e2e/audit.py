@@ -69,11 +69,11 @@ class Audit:
     def all(self, **fields):
         return [event for event in self.events() if matches(event, fields)]
 
-    def wait_for(self, timeout=10.0, **fields):
+    def wait_for(self, timeout=30.0, **fields):
         """The first event with these fields."""
         return self.wait_for_count(1, timeout, **fields)[0]
 
-    def wait_for_count(self, count, timeout=10.0, **fields):
+    def wait_for_count(self, count, timeout=30.0, **fields):
         """All events with these fields, once there are count of them."""
         deadline = time.monotonic() + timeout
         while True:

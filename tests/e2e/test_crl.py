@@ -217,9 +217,9 @@ def test_a_reload_that_changes_no_list_leaves_resumed_sessions_alone(fleet, tls)
 
 def test_lists_that_expire_end_no_session_at_a_reload(fleet):
     """Nor do certificates: what the clock says is a matter of handshakes, and of at_expiry."""
-    short = fleet.ca.issue_for(3 * SECOND, "short", {"cn": "short"})
-    world = fleet.world(fleet.ca.crl(fleet.path, end=3 * SECOND))
-    end = time.time() + 3.5
+    world = fleet.world(fleet.ca.crl(fleet.path, end=8 * SECOND))
+    end = time.time() + 8.5
+    short = fleet.ca.issue_for(5 * SECOND, "short", {"cn": "short"})
     clients = [world.connected(certificate=certificate) for certificate in (short, fleet.good)]
     time.sleep(max(0, end - time.time()))
     reload(world)
@@ -319,8 +319,8 @@ def test_a_damaged_list_behind_a_good_one_is_an_error(fleet):
 
 @pytest.mark.parametrize("version", raw.VERSIONS, ids=("v3.1", "v3.1.1", "v5.0"))
 def test_a_session_ends_with_its_certificate_if_the_policy_says_so(fleet, version):
-    short = fleet.ca.issue_for(4 * SECOND, "short", {"cn": "short"})
     world = fleet.world(fleet.ca.crl(fleet.path), policy=POLICY % ", at_expiry: disconnect")
+    short = fleet.ca.issue_for(4 * SECOND, "short", {"cn": "short"})
     client = world.connected("short", version, certificate=short)
     client.ping()
     client.expect_disconnect(0xA0)
@@ -329,9 +329,9 @@ def test_a_session_ends_with_its_certificate_if_the_policy_says_so(fleet, versio
 
 
 def test_without_that_it_goes_on(fleet):
-    short = fleet.ca.issue_for(3 * SECOND, "short", {"cn": "short"})
     world = fleet.world(fleet.ca.crl(fleet.path))
+    short = fleet.ca.issue_for(4 * SECOND, "short", {"cn": "short"})
     client = world.connected("short", certificate=short)
-    end = time.time() + 4.5
+    end = time.time() + 5.5
     while time.time() < end:
         client.ping()
