@@ -241,18 +241,18 @@ const char *sink_name(const struct sink *sink)
 
 /* ---- status ---- */
 
-/* Whoever sees the bytes sees an age that is no older than they are: nothing behind has no age. */
 void sink_measure(struct sink *sink)
 {
+    atomic_store_explicit(
+        &sink->status_lag_bytes, journal_behind(sink->journal, sink->confirmed), memory_order_relaxed);
     atomic_store_explicit(&sink->status_oldest_us,
         sink_lag_oldest(&sink->lag, sink->journal, sink->confirmed), memory_order_relaxed);
-    atomic_store_explicit(
-        &sink->status_lag_bytes, journal_behind(sink->journal, sink->confirmed), memory_order_release);
 }
 
+/* The two may be of different measurements: nothing behind has no age. */
 void sink_status(struct sink *sink, struct exporter_sink_status *status)
 {
-    uint64_t lag_bytes = atomic_load_explicit(&sink->status_lag_bytes, memory_order_acquire);
+    uint64_t lag_bytes = atomic_load_explicit(&sink->status_lag_bytes, memory_order_relaxed);
     uint64_t oldest_us = atomic_load_explicit(&sink->status_oldest_us, memory_order_relaxed);
     uint64_t now_us = clock_wall_us();
 
@@ -264,7 +264,8 @@ void sink_status(struct sink *sink, struct exporter_sink_status *status)
         .delivered = atomic_load_explicit(&sink->status_delivered, memory_order_relaxed),
         .failures = atomic_load_explicit(&sink->status_failures, memory_order_relaxed),
         .lag_bytes = lag_bytes,
-        .lag_seconds = oldest_us == 0 || now_us <= oldest_us ? 0 : (double)(now_us - oldest_us) / 1e6,
+        .lag_seconds =
+            lag_bytes == 0 || oldest_us == 0 || now_us <= oldest_us ? 0 : (double)(now_us - oldest_us) / 1e6,
     };
 }
 

@@ -200,6 +200,12 @@ endurance() {
         /usr/bin/python3 -m pytest -q test_endurance.py)
 }
 
+# unsanitized PRESET: the end-to-end test that says nothing of a program with a sanitizer.
+unsanitized() {
+    (cd "$SOURCE/tests/e2e" && PYTHONDONTWRITEBYTECODE=1 MQWARD_BINARY=$BUILD/$1/proxy/mqward \
+        /usr/bin/python3 -m pytest -q test_reload_rules.py -k test_memory_of_old_generations_is_returned)
+}
+
 # optimised PRESET: the unit tests of what the compiler makes other code of when it optimises (base/json.h).
 optimised() {
     (cd "$BUILD/$1/tests/unit/base" && ./test_base --jobs "$JOBS" --timeout 120) &&
@@ -329,6 +335,7 @@ stage_release() {
         later "instructions" instructions release
         later "optimised (gcc)" optimised release
         later "1,000,000 events" endurance release
+        later "memory of reloads" unsanitized release
     fi
     later "build (release, clang)" build release-clang
     joined

@@ -243,7 +243,7 @@ def test_a_broker_that_is_another_gets_nothing(make_world, certs, tls_broker, wr
 @pytest.mark.parametrize("kafka_options, message", (
     ({"properties": {"acks": "0"}}, "properties: acks: the sink sets it"),
     ({"properties": {"enable.ssl.certificate.verification": "false"}}, "or the broker could be anybody"),
-    ({"properties": {"plugin.library.paths": "/tmp/x.so"}}, "it would run code"),
+    ({"properties": {"plugin.library.paths": "x.so"}}, "it would run code"),
     ({"properties": {"no.such": "1"}}, "no.such"),
     ({"topic": "a b"}, "'a b' is not a possible topic of Kafka"),
     ({"brokers": []}, "brokers: from 1 to 64 brokers"),

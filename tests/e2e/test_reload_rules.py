@@ -91,7 +91,7 @@ def test_traffic_goes_on_while_thousands_of_rules_are_compiled(world):
     assert count >= 20 and longest < took / 2, f"{count} messages in {took:.2f} s, one took {longest:.2f} s"
 
 
-@pytest.mark.skipif(sanitized(), reason="with a sanitizer, memory is not given back")
+@pytest.mark.skipif(sanitized(), reason="with a sanitizer, memory is not given back: tests/run.sh release runs it")
 @pytest.mark.needs("v5.0")
 def test_memory_of_old_generations_is_returned(world):
     clients = [world.connected(version=raw.V5) for _ in range(8)]
