@@ -57,9 +57,12 @@ class Place:
             return connection.execute_command(*words)
 
     def wait_done(self, count=1):
-        """Waits until Redis knows of so many nonces as done."""
+        """Waits until Redis knows of so many messages as done, nonces and counters together."""
         def done():
-            return sum(self.command("GET", key).endswith(b"|d") for key in self.command("KEYS", "mps1:r:*")) >= count
+            values = [self.command("GET", key) for key in self.command("KEYS", "mps1:r:*")]
+            for key in self.command("KEYS", "mps1:s:*"):
+                values += self.command("HVALS", key)
+            return sum((value or b"").endswith(b"|d") for value in values) >= count  # None: it is gone meanwhile
         wait_until(done, f"{count} messages are done in Redis")
 
     def stop(self):
