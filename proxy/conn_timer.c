@@ -172,13 +172,13 @@ static bool still_takes(const struct conn *conn, const struct conn_side *side, u
            now - stream_stalled_since(side->stream) < (bound == 0 ? CONN_LINGER_MS : bound);
 }
 
-/* The time to linger is over: longer only for a peer that still takes something. */
+/* The time to linger is over: longer only for a peer that still takes something. At a stop the worker ends
+ * this with the drain time. */
 static void linger(struct conn *conn, uint64_t now)
 {
     if (conn->phase_deadline_ms > now)
         return;
-    if (!conn->worker->stopping &&
-        (still_takes(conn, &conn->client, now) || still_takes(conn, &conn->broker, now))) {
+    if (still_takes(conn, &conn->client, now) || still_takes(conn, &conn->broker, now)) {
         conn->phase_deadline_ms = now + CONN_LINGER_MS;
         return;
     }

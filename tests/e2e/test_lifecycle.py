@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import time
 
 import pytest
 import yaml
@@ -79,6 +80,37 @@ def test_a_stop_does_not_wait_for_a_redis_that_is_away(make_world):
     world.audit.assert_gapless()
 
 
+def slow_clients(world):
+    """For whom more waits in mqward than the kernel takes, as they read nothing; the broker is a fake."""
+    clients = [world.client(raw.V5) for _ in range(3)]
+    for number, client in enumerate(clients):
+        client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        client.send(raw.connect(raw.V5, f"slow-{number}"))
+        broker, _ = world.fake.accept_session()
+        client.expect(raw.CONNACK, code=0)
+        broker.sock.settimeout(1)
+        with contextlib.suppress(TimeoutError):
+            while True:
+                broker.send(raw.publish(raw.V5, "a", bytes(1000 + number)) * 100)
+    return clients
+
+
+@pytest.mark.brokerless
+def test_a_stop_sends_what_is_under_way_to_a_client_that_is_slow(make_world):
+    """For as long as `drain` says, and not only for the time that a closed connection has."""
+    world = make_world(broker="fake", configuration={"workers": 1, "drain": "30s"})
+    clients = slow_clients(world)
+    world.proxy.signal(signal.SIGTERM)
+    wait_until(lambda: len(world.proxy.logged("closing")) == len(clients), "the end of the connections")
+    time.sleep(4)  # they read nothing
+    for client in clients:
+        *messages, last = client.until_closed()
+        assert {message.name for message in messages} == {"PUBLISH"}
+        assert (last.name, last.code) == ("DISCONNECT", 0x8B)
+    assert world.proxy.process.wait(30) == 0
+    world.proxy.start()
+
+
 @pytest.mark.brokerless
 def test_a_stop_does_not_wait_for_a_journal_that_takes_nothing(make_world):
     """The ring is full: all events of the stop together wait for the drain time, not each of them."""
@@ -90,8 +122,8 @@ def test_a_stop_does_not_wait_for_a_journal_that_takes_nothing(make_world):
     with contextlib.suppress(OSError):
         for index in range(1000):
             with world.client() as client:
-                client.sock.settimeout(0.2)
-                client.connect(f"filler-{index}", timeout=0.2)
+                client.sock.settimeout(3)
+                client.connect(f"filler-{index}", timeout=3)
     assert world.proxy.terminate(timeout=12) == 0
 
 
