@@ -11,6 +11,7 @@ import peers
 from processes import LOOPBACK, BenchError, Process, Sink, cpu_nanoseconds, free_port, memory
 
 RATE = 1000            # round trips: messages a second
+WINDOW = 2000          # and so many of a connection may be under way: what stands still for a second is late, and not left out
 FAN_RATE = 20          # fan-out: messages a second, each to all subscribers
 LATENCIES = ("p50", "p99", "p999", "longest")
 SETTLED = 0.3          # seconds without any change of the memory
@@ -212,7 +213,8 @@ class Bench:
 
     def trips(self, row, qos, waits=True):
         """How long a message is under way and back (QoS 0), or until its PUBACK (QoS 1), at a moderate rate."""
-        arguments = ["--mode", "roundtrip", "--qos", str(qos), "--rate", str(RATE), "--connections", str(self.options.connections)]
+        arguments = ["--mode", "roundtrip", "--qos", str(qos), "--rate", str(RATE), "--connections", str(self.options.connections),
+                     "--window", str(WINDOW)]
         sent, got = self.timed(row, arguments, "acknowledged", waits)
         if sent["acknowledged"] != sent["sent"] or sent["skipped"]:
             self.fail(row, f"messages did not come back: {sent}")

@@ -145,6 +145,7 @@ class Client(Peer):
 
     def connect(self, client_id="", code=0, timeout=TIMEOUT, **options):
         """CONNECT and its CONNACK, which must have this code (in_version)."""
+        self.client_id = client_id
         self.send(raw.connect(self.version, client_id, **options))
         return self.expect(raw.CONNACK, timeout, code=self.in_version(raw.CONNACK, code))
 

@@ -123,7 +123,7 @@ def test_a_redis_out_of_memory_is_waited_for_and_said(world):
     world.audit.connection.delete("mqward:audit")
     world.audit.connection.config_set("maxmemory-policy", "noeviction")
     world.audit.connection.config_set("maxmemory", "1")
-    result = replay(world, "--patience", "2s")
+    result = replay(world, "--patience", "10s")
     assert result.returncode == 1 and "OOM" in result.stderr, result.stderr
     world.audit.connection.config_set("maxmemory", "0")
 

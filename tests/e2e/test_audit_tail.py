@@ -24,6 +24,7 @@ def deny(world, *topics, name="thief"):
     for topic in topics:
         client.send(raw.publish(client.version, topic, b"x"))
     client.ping()
+    client.disconnect()
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +32,7 @@ def world(make_shared_world):
     world = make_shared_world(POLICY, configuration=SMALL)
     deny(world, *(f"closed/{number}" for number in range(100)))
     deny(world, "closed/other", name="other")
-    world.audit.wait_for(topic="closed/other")
+    world.audit.wait_for_count(2, action="mqtt-disconnect")  # nothing more comes by itself
     return world
 
 

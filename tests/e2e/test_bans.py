@@ -101,7 +101,7 @@ def test_as_many_denials_as_the_count_end_the_session_and_ban(make_world, versio
     # by the address, before a password is looked at; by the identity, from wherever
     assert get(refused_eva(world, version, name="adam"), "mqward.detail").startswith("the address 127.0.0.1 for ")
     detail = get(refused_eva(world, version, source="127.0.0.2"), "mqward.detail")
-    assert detail.startswith("the identity for ") and 590 <= int(detail.split()[3]) <= 600
+    assert detail.startswith("the identity for ") and 500 <= int(detail.split()[3]) <= 600
     eva(world, version, source="127.0.0.2", name="adam").ping()
 
 
@@ -250,12 +250,12 @@ def test_without_a_ban_only_the_session_ends(make_world):
 
 
 def test_denials_that_are_too_far_apart_do_not_count_together(make_world):
-    world = make(make_world, changed("within: 1m", "within: 1s"))
+    world = make(make_world, changed("within: 1m", "within: 3s"))
     client = eva(world)
     for _ in range(2):
         offend(client, 3)
         client.ping()
-        time.sleep(1.1)
+        time.sleep(3.1)
     assert not world.audit.all(action="client-banned")
     offend(client, 4)
     client.expect_disconnect(0x98)
@@ -287,7 +287,7 @@ def test_what_monitor_mode_lets_pass_and_filtered_deliveries_do_not_count(make_w
 
 
 def test_a_ban_ends_with_its_time(make_world):
-    world = make(make_world, changed("ban: 10m", "ban: 2s"))
+    world = make(make_world, changed("ban: 10m", "ban: 6s"))
     client = eva(world)
     offend(client)
     client.expect_disconnect(0x98)
@@ -518,9 +518,10 @@ def test_without_room_in_the_audit_nothing_changes(make_world):
     world = make(make_world, redis=False,
                  configuration={**CONTROL, "audit": {"ring": "256KiB", "quota": "1MiB", "segment": "256KiB"}})
     for number in range(20000):
+        full = world.proxy.logged("journal quota is full of unconfirmed events")  # or else there may soon be room again
         result = ask(world, {"request": "ban", "by": "id", "value": "x" * 200 + str(number % 3000), "reason": "y" * 190,
                              "for_ms": 3600000 + number})
-        if not result["ok"]:
+        if full and not result["ok"]:
             break
     assert "nothing was changed" in result["error"]
     version = ask(world, {"request": "reload"})

@@ -40,14 +40,14 @@ def public_key(world):
         return serialization.load_pem_public_key(file.read())
 
 
-def journal(world):
-    """All lines of the journal, as bytes, in order."""
+def journal(world, whole=True):
+    """All lines of the journal, as bytes, in order. whole: the last one, too; otherwise mqward may be writing it."""
     lines = []
     for path in sorted(glob.glob(os.path.join(world.proxy.folder, "audit", "journal-*.ndjson"))):
         with open(path, "rb") as file:
             content = file.read()
-        assert content.endswith(b"\n")
-        lines += content.splitlines()
+        assert not whole or content.endswith(b"\n")
+        lines += content[:content.rfind(b"\n") + 1].splitlines()
     return lines
 
 
@@ -124,7 +124,7 @@ def test_kills_and_restarts_leave_one_chain(make_world):
         traffic(world, how)
         world.proxy.start()
     world.killed = False
-    wait_until(lambda: len(delivered(world)) == len(journal(world)), "all of it in Redis", 30)
+    wait_until(lambda: len(delivered(world)) == len(journal(world, whole=False)), "all of it in Redis", 30)
     world.proxy.terminate()
     key, public = verification_key(world), public_key(world)
     lines = journal(world)
@@ -176,6 +176,12 @@ def test_a_journal_that_was_cut_is_said_and_clients_are_served(make_world):
     world.connected().disconnect()
     world.audit.wait_for(action="mqtt-disconnect")
     world.proxy.terminate()
+    starts = 1
+    while len(delivered(world)) < len(journal(world)):  # what a stop has no time for comes with the next start
+        world.proxy.start()
+        world.proxy.terminate()
+        starts += 1
+        assert starts < 6
     segment = max(glob.glob(os.path.join(world.proxy.folder, "audit", "journal-*.ndjson")))
     with open(segment, "rb+") as file:
         lines = file.read().splitlines(keepends=True)
@@ -185,11 +191,11 @@ def test_a_journal_that_was_cut_is_said_and_clients_are_served(make_world):
     world.connected().disconnect()
     event = world.audit.wait_for(action="audit-gap", reason="chain_broken")
     assert get(event, "mqward.count") == 2
-    assert get(event, "mqward.gap.first_sequence") == len(lines) - 1
-    assert get(event, "mqward.gap.last_sequence") == len(lines)
+    cut = [get(json.loads(line), "event.sequence") for line in lines[-2:]]
+    assert [get(event, f"mqward.gap.{which}_sequence") for which in ("first", "last")] == cut
     # Redis had them before: there the chain is whole.
     world.proxy.terminate()
-    assert follow(delivered(world), verification_key(world), public_key(world)) == [1, 2]
+    assert follow(delivered(world), verification_key(world), public_key(world)) == list(range(1, starts + 2))
     with pytest.raises(AssertionError, match="does not follow the line before it"):
         follow(journal(world), verification_key(world), public_key(world))
 

@@ -134,8 +134,10 @@ def test_intermediate_authorities(fleet):
 
 @TLS_VERSIONS
 def test_no_resumption_with_a_list_that_has_expired(fleet, tls):
-    world = fleet.world(fleet.ca.crl(fleet.path, end=4 * SECOND))
-    end = time.time() + 5
+    world = fleet.world(fleet.ca.crl(fleet.path))
+    fleet.ca.crl(fleet.path, end=10 * SECOND)  # its time begins when mqward runs already
+    end = time.time() + 10.5
+    reload(world)
     context = world.certs.context(fleet.good, tls)
     first = world.client(context=context)
     first.connect("first")
@@ -172,6 +174,7 @@ def test_a_revoked_client_leaves_no_will(fleet):
     fleet.ca.crl(fleet.path, fleet.bad[0])
     reload(world)
     bad.until_closed()
+    world.broker.wait_gone("bad")
     assert world.arrived(observer) == []
     event = world.audit.wait_for(action="mqtt-disconnect", client_id="bad")
     assert get(event, "reason") == "tls_certificate_rejected"
@@ -217,9 +220,11 @@ def test_a_reload_that_changes_no_list_leaves_resumed_sessions_alone(fleet, tls)
 
 def test_lists_that_expire_end_no_session_at_a_reload(fleet):
     """Nor do certificates: what the clock says is a matter of handshakes, and of at_expiry."""
-    world = fleet.world(fleet.ca.crl(fleet.path, end=8 * SECOND))
-    end = time.time() + 8.5
-    short = fleet.ca.issue_for(5 * SECOND, "short", {"cn": "short"})
+    world = fleet.world(fleet.ca.crl(fleet.path))
+    short = fleet.ca.issue_for(10 * SECOND, "short", {"cn": "short"})
+    fleet.ca.crl(fleet.path, end=10 * SECOND)
+    end = time.time() + 10.5
+    reload(world)
     clients = [world.connected(certificate=certificate) for certificate in (short, fleet.good)]
     time.sleep(max(0, end - time.time()))
     reload(world)
@@ -320,7 +325,7 @@ def test_a_damaged_list_behind_a_good_one_is_an_error(fleet):
 @pytest.mark.parametrize("version", raw.VERSIONS, ids=("v3.1", "v3.1.1", "v5.0"))
 def test_a_session_ends_with_its_certificate_if_the_policy_says_so(fleet, version):
     world = fleet.world(fleet.ca.crl(fleet.path), policy=POLICY % ", at_expiry: disconnect")
-    short = fleet.ca.issue_for(4 * SECOND, "short", {"cn": "short"})
+    short = fleet.ca.issue_for(10 * SECOND, "short", {"cn": "short"})
     client = world.connected("short", version, certificate=short)
     client.ping()
     client.expect_disconnect(0xA0)
@@ -330,8 +335,8 @@ def test_a_session_ends_with_its_certificate_if_the_policy_says_so(fleet, versio
 
 def test_without_that_it_goes_on(fleet):
     world = fleet.world(fleet.ca.crl(fleet.path))
-    short = fleet.ca.issue_for(4 * SECOND, "short", {"cn": "short"})
+    short = fleet.ca.issue_for(10 * SECOND, "short", {"cn": "short"})
+    end = time.time() + 11.5
     client = world.connected("short", certificate=short)
-    end = time.time() + 5.5
     while time.time() < end:
         client.ping()

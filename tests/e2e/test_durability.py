@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The audit trail loses nothing: Redis away, Redis killed, mqward killed."""
+import contextlib
 import json
 import os
 import threading
+import time
 
 import pytest
 
@@ -85,6 +87,7 @@ def test_events_reach_redis_while_the_load_lasts(make_world):
     """The rings are never empty then: what fills the journal must not keep the sinks from their turn."""
     world = make_world(POLICY, redis={"appendfsync": "no"})
     clients, stop, sent = [world.connected() for _ in range(3)], threading.Event(), [0, 0, 0]
+    began = time.monotonic()
 
     def run(which):
         while not stop.is_set():
@@ -94,13 +97,14 @@ def test_events_reach_redis_while_the_load_lasts(make_world):
     for thread in threads:
         thread.start()
     try:
-        wait_until(lambda: sum(sent) > 10000, "traffic", 60)
+        wait_until(lambda: sum(sent) > 10000 or (sum(sent) > 1000 and time.monotonic() > began + 60), "traffic", 120)
+        enough = sum(sent) // 20
         delivered = world.audit.connection.xlen("mqward:audit")
     finally:
         stop.set()
         for thread in threads:
             thread.join()
-    assert delivered > 500, f"{delivered} of {sum(sent)} events in Redis after seconds of load"
+    assert delivered > enough, f"{delivered} of {enough * 20} events in Redis after seconds of load"
 
 
 def test_redis_stands_still(make_world):
@@ -131,6 +135,7 @@ def test_a_redis_that_refuses_is_not_yet_a_delivery(make_world):
     wait_recorded(world.audit, deny(client, ["closed/before"]))
     world.audit.connection.config_set("maxmemory", "1")
     topics = deny(client, [f"closed/during/{index}" for index in range(20)])
+    wait_until(lambda: any("OOM" in line["detail"] for line in world.proxy.logged("sink is down")), "Redis refuses")
     assert not set(topics) & set(recorded(world.audit, "closed/during"))
     world.audit.connection.config_set("maxmemory", "0")
     wait_recorded(world.audit, topics)
@@ -276,12 +281,14 @@ def test_the_journal_is_private_and_holds_what_redis_got(make_world):
     wait_recorded(world.audit, deny(world.connected(), [f"closed/{index}" for index in range(20)]))
     folder = os.path.join(world.proxy.folder, "audit")
     assert os.stat(folder).st_mode & 0o777 == 0o700
+    for name in os.listdir(folder):
+        with contextlib.suppress(FileNotFoundError):  # a cursor that is being replaced has another name for a moment
+            assert os.stat(os.path.join(folder, name)).st_mode & 0o077 == 0, f"{name} is open to others"
+    world.proxy.terminate()  # the journal and Redis stay as they are now
     lines = []
-    for name in sorted(os.listdir(folder)):
-        path = os.path.join(folder, name)
-        assert os.stat(path).st_mode & 0o077 == 0, f"{name} is open to others"
+    for name in os.listdir(folder):
         if name.endswith(".ndjson"):
-            with open(path, encoding="utf-8") as file:
+            with open(os.path.join(folder, name), encoding="utf-8") as file:
                 lines += [json.loads(line) for line in file]
     in_redis = {get(event, "event.id") for event in world.audit.events()}
     assert in_redis <= {get(event, "event.id") for event in lines}

@@ -29,7 +29,7 @@ class Disk:
     """A small file system for the audit directory (root); elsewhere the quota is all there is to fill."""
 
     def __init__(self, path):
-        self.path, self.full = path, False
+        self.path, self.full, self.fills = path, False, 0
         os.makedirs(path, mode=0o700, exist_ok=True)
         self.small = os.geteuid() == 0 and subprocess.run(
             ["mount", "-t", "tmpfs", "-o", f"size={DISK},mode=700", "tmpfs", path], check=False, stderr=subprocess.DEVNULL).returncode == 0
@@ -37,6 +37,7 @@ class Disk:
     def fill(self):
         """Takes all that is free."""
         self.full = True
+        self.fills += 1
         with open(os.path.join(self.path, "ballast"), "wb", buffering=0) as file, contextlib.suppress(OSError):
             while True:
                 file.write(bytes(65536))
@@ -76,12 +77,12 @@ def plan_of(chance, world, disk):
     def restart():
         world.proxy.kill()
         while True:  # as a service manager does it: mqward may refuse to start while the disk is full
-            was_full = disk.full
+            was_full, fills = disk.full, disk.fills
             try:
                 world.proxy.start()
                 return
             except AssertionError:
-                if not was_full or "No space left on device" not in world.proxy.output():
+                if not (was_full or disk.fills > fills) or "No space left on device" not in world.proxy.output():
                     raise
                 time.sleep(0.1)
 

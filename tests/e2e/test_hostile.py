@@ -124,13 +124,16 @@ def test_a_client_that_can_not_be_read_because_the_broker_owes_answers_is_not_ke
 
 
 def test_the_time_of_an_authentication_is_no_silence_of_the_client(make_world):
-    world = make_world(ALLOW_ALL, broker="fake")
+    world = make_world(ALLOW_ALL, broker="fake", start=False)
+    world.proxy.configuration["upstreams"][0]["timeouts"]["connack"] = "30s"  # it has the time that this one takes
+    world.proxy.write()
+    world.proxy.start()
     method = [(raw.AUTHENTICATION_METHOD, "m")]
     client = world.client(raw.V5)
-    client.send(raw.connect(raw.V5, "a", keep_alive=1, props=method))
+    client.send(raw.connect(raw.V5, "a", keep_alive=4, props=method))
     peer, _ = world.fake.accept_connect()
     with pytest.raises(TimeoutError):
-        client.receive(1.8)
+        client.receive(6.5)
     peer.send(raw.connack(raw.V5, 0, False, method))
     client.expect(raw.CONNACK, code=0)
     client.send(raw.pingreq())

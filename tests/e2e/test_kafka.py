@@ -55,7 +55,7 @@ def arrived(cluster, topics):
 
 
 def test_all_events_arrive_in_order_as_they_are_in_the_journal(make_world, kafka):
-    world = make(make_world, kafka)
+    world = make(make_world, kafka, timeout="20s")
     topics = deny(world.connected("c-1"), [f"closed/{index}" for index in range(200)])
     events = arrived(kafka, topics)
     assert {key for _, key, event in events if get(event, "client_id") == "c-1"} == {b"c-1"}
@@ -65,10 +65,10 @@ def test_all_events_arrive_in_order_as_they_are_in_the_journal(make_world, kafka
 def test_a_clients_events_are_in_one_partition(make_world):
     cluster = Kafka(partitions=4)
     try:
-        world = make(make_world, cluster)
+        world = make(make_world, cluster, timeout="20s")
         for name in ("c-1", "c-2", "c-3", "c-4", "c-5"):
             deny(world.connected(name), [f"closed/{name}/{index}" for index in range(20)])
-        events = cluster.wait_for(lambda found: len(topics_of(found)) >= 100, "100 events")
+        events = cluster.wait_for(lambda found: len(set(topics_of(found))) >= 100, "100 events")
         for name in ("c-1", "c-2", "c-3", "c-4", "c-5"):
             own = [(partition, get(event, "topic")) for partition, _, event in events
                    if get(event, "client_id") == name and get(event, "action") == "mqtt-publish-denied"]
@@ -132,7 +132,7 @@ def test_a_cluster_that_hangs_stalls_neither_traffic_nor_redis_nor_the_stop(make
     wait_recorded(world.audit, ["closed/last"])
     began = time.monotonic()
     assert world.proxy.terminate() == 0
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 30
     kafka.command("rtt 0")
     world.proxy.start()
     arrived(kafka, topics + ["closed/last"])
@@ -232,7 +232,7 @@ def test_a_broker_that_is_verified_gets_the_password_and_nobody_else_does(make_w
 
 @pytest.mark.parametrize("tls_broker, wrong", (("sni_a", "its name"), ("foreign", "its issuer")), indirect=["tls_broker"])
 def test_a_broker_that_is_another_gets_nothing(make_world, certs, tls_broker, wrong):
-    world = make_tls(make_world, certs, tls_broker)
+    world = make_tls(make_world, certs, tls_broker, timeout="20s")
     world.proxy.start()
     deny(world.connected(), ["closed/x"])
     down = wait_until(lambda: world.proxy.logged("sink is down"), "sink-down")

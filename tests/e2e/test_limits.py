@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Limits of connections, and time limits: handshake, CONNECT, keep alive, idle."""
+import threading
 import time
 
 import pytest
@@ -63,7 +64,7 @@ def test_a_handshake_that_does_not_begin_is_ended(make_world, certs):
     client = Client(dial(("127.0.0.1", world.proxy.ports["tls"])), raw.V5)
     with client:
         assert client.sock.recv(100) == b""
-    assert 0.3 < elapsed(began) < 5
+    assert 0.3 < elapsed(began) < 9, "the default is 10 s"
     assert get(world.audit.wait_for(action="tls-handshake-failed"), "reason") == "handshake_timeout"
 
 
@@ -76,7 +77,7 @@ def test_a_handshake_that_dribbles_is_ended(make_world, certs):
         for _ in range(200):
             client.send(b"\x16" if _ == 0 else b"\x03")
             time.sleep(0.05)
-    assert elapsed(began) < 5
+    assert elapsed(began) < 9
 
 
 @pytest.mark.brokerless
@@ -91,11 +92,11 @@ def test_a_connect_that_does_not_come_in_time_ends_the_connection(make_world, ce
             for byte in raw.connect(raw.V5, "x" * 2000):
                 client.send(bytes([byte]))
                 time.sleep(0.05)
-                if elapsed(began) > 5:
+                if elapsed(began) > 9:
                     raise StopIteration
     else:
         client.expect_closed()
-    assert elapsed(began) < 4
+    assert elapsed(began) < 9
     world.audit.wait_for(reason="connect_timeout")
 
 
@@ -105,20 +106,20 @@ def test_a_connect_that_does_not_come_in_time_ends_the_connection(make_world, ce
 def test_keep_alive_is_one_and_a_half_times_what_the_client_said(make_world, version, tls):
     world = make_world()
     quiet_id, lively_id = world.name("quiet"), world.name("lively")
-    lively = world.connected(lively_id, version, tls=tls, keep_alive=1)
+    lively = world.connected(lively_id, version, tls=tls, keep_alive=4)
+    began = time.monotonic()  # before mqward starts to count
     quiet = world.connected(quiet_id, version, tls=tls, keep_alive=1)
-    began = time.monotonic()
-    ended = None
-    while elapsed(began) < 2.6:
+    end = []
+    waiting = threading.Thread(target=lambda: end.extend((quiet.until_closed(), elapsed(began))), daemon=True)
+    waiting.start()
+    while elapsed(began) < 7:  # longer than the 6 s that lively has without a word
         lively.ping()
         time.sleep(0.3)
-        if ended is None and world.audit.all(action="mqtt-disconnect", client_id=quiet_id):
-            ended = elapsed(began)
-    lively.ping()
-    packets = quiet.until_closed()
+    waiting.join(30)
+    packets, ended = end
     assert [(packet.name, packet.code) for packet in packets] == ([("DISCONNECT", 0x8D)] if version == raw.V5 else [])
     assert get(world.audit.wait_for(action="mqtt-disconnect", client_id=quiet_id), "reason") in world.broker.keep_alive_reasons
-    assert ended is not None and 1.2 < ended
+    assert 1.4 <= ended < 6, "in its own time, not in that of lively"
     lively.ping()
 
 
@@ -126,11 +127,11 @@ def test_the_servers_keep_alive_counts(make_world):
     world = make_world(broker="fake")
     client = world.client(raw.V5)
     client.send(raw.connect(raw.V5, "c", keep_alive=600))
+    began = time.monotonic()  # before mqward starts to count
     world.fake.accept_session([(raw.SERVER_KEEP_ALIVE, 1)])
     client.expect(raw.CONNACK)
-    began = time.monotonic()
     assert [(packet.name, packet.code) for packet in client.until_closed()] == [("DISCONNECT", 0x8D)]
-    assert 1.2 < elapsed(began) < 5
+    assert 1.4 <= elapsed(began) < 15
 
 
 @VERSIONS
@@ -144,6 +145,6 @@ def test_idle_clients_without_keep_alive_are_ended(make_world, certs, version):
     client.expect(raw.CONNACK, code=0)
     began = time.monotonic()
     packets = client.until_closed()
-    assert elapsed(began) < 5
+    assert elapsed(began) < 9
     assert [(packet.name, packet.code) for packet in packets] == ([("DISCONNECT", 0x98)] if version == raw.V5 else [])
     assert get(world.audit.wait_for(action="mqtt-disconnect", client_id=client_id), "reason") == "idle_timeout"

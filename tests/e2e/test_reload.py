@@ -157,6 +157,7 @@ rules:
     event = world.audit.wait_for(action="mqtt-publish-denied", client_id="liar")
     assert (get(event, "disposition"), get(event, "user")) == ("monitored", None)
     reload(world, policy + "# another version\n")
+    liar.ping()
     liar.publish("own/eva/y", b"1", qos=1)
     world.audit.wait_for(action="mqtt-publish-denied", client_id="liar", topic="own/eva/y")
     reload(world, policy.replace("mode: monitor", "mode: enforce"))
@@ -332,9 +333,9 @@ def test_reloads_one_upon_the_other_lose_nothing(make_world):
     for thread in threads:
         thread.start()
     def enough():
-        """Some seconds of it, and on a slow machine as many reloads as they would have been."""
+        """Some seconds of it, and on a slow machine as many reloads and messages as they would have been."""
         seconds = time.monotonic() - began
-        return seconds > 30 or (seconds > 4 and len(world.proxy.logged("reloaded")) > 10)
+        return seconds > 60 or (seconds > 4 and len(sent) > 50 and len(world.proxy.logged("reloaded")) > 10)
 
     for number in range(10000):
         if enough():

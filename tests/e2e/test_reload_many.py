@@ -120,6 +120,11 @@ class Scene:
         """What is on its way arrives."""
         self.crowd.run_until(lambda: not any(member.sending for member in [*self.senders, self.feeder]), "all answers")
         self.due = float("inf")
+        # A broker has only some messages of a connection under way at a time; others stand behind its PINGRESP.
+        taken = sum(code != 0x87 for sender in self.senders for _, code, _ in sender.answers)
+        self.until(lambda: len(self.observer.received) >= taken, "what the broker took")
+        self.until(lambda: all(len(receiver.received) >= self.fed[index]
+                               for index, receiver in enumerate(self.receivers)), "what the receivers were fed")
         self.ping(self.all)
         self.ping([self.observer])
 

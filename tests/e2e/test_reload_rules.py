@@ -78,17 +78,22 @@ def test_bad_rules_leave_those_that_are_in_force(world):
 
 @pytest.mark.needs("v5.0")
 def test_traffic_goes_on_while_thousands_of_rules_are_compiled(world):
-    client = world.connected(version=raw.V5)
-    write_rules(world, many("b"))
+    """A pause of the machine may look like one of the proxy's, but not each time."""
+    client, seen = world.connected(version=raw.V5), []
     client.publish("dt/x", b"before", 1)
-    in_force, start, longest, count = request_reload(world), time.monotonic(), 0.0, 0
-    while not in_force():
-        before = time.monotonic()
-        client.publish("dt/x", b"meanwhile", 1)
-        longest, count = max(longest, time.monotonic() - before), count + 1
-        assert before < start + 60, "no reload"
-    took = time.monotonic() - start
-    assert count >= 20 and longest < took / 2, f"{count} messages in {took:.2f} s, one took {longest:.2f} s"
+    for number in range(4):
+        write_rules(world, many("ba"[number % 2]))
+        in_force, start, longest, count = request_reload(world), time.monotonic(), 0.0, 0
+        while not in_force():
+            before = time.monotonic()
+            client.publish("dt/x", b"meanwhile", 1)
+            longest, count = max(longest, time.monotonic() - before), count + 1
+            assert before < start + 60, "no reload"
+        took = time.monotonic() - start
+        if count >= 20 and longest < took / 2:
+            return
+        seen.append(f"{count} messages in {took:.2f} s, one took {longest:.2f} s")
+    pytest.fail(f"each time: {seen}")
 
 
 @pytest.mark.skipif(sanitized(), reason="with a sanitizer, memory is not given back: tests/run.sh release runs it")

@@ -91,6 +91,7 @@ def test_what_can_not_be_scanned_to_its_end_is_refused_or_reported(world, versio
     assert get(event, "event.code") == ("YAR-1002" if reason == "scan_failed" else "YAR-1003")
     if reason == "scan_failed":
         assert get(event, "mqward.yara.namespaces") == [kind]
+    world.ended(sender)
     assert len(world.audit.all(topic=topic)) == 1
 
 

@@ -137,8 +137,8 @@ def test_a_client_that_is_lost_ends_the_brokers_connection_without_disconnect(wo
 
 @VERSIONS
 def test_a_client_that_is_silent_ends_the_brokers_connection_without_disconnect(world, version):
-    client, broker = session(world, version, keep_alive=1)
     began = time.monotonic()
+    client, broker = session(world, version, keep_alive=1)
     broker.expect_closed()
     assert time.monotonic() - began > 1.2
     client.expect_disconnect(0x8D)

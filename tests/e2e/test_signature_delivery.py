@@ -198,7 +198,7 @@ def test_a_name_that_no_key_can_have_gets_nothing(make_world):
 @VERSIONS
 def test_age_does_not_count_at_delivery(make_world, version):
     """Retained and queued messages are delivered when they are older than max_age; as publishes they are not taken."""
-    world = signed_world(make_world, signed(RESIGN + ", max_age: 1s"), keys=(MASTER, OPERATOR, RECEIVERS))
+    world = signed_world(make_world, signed(RESIGN + ", max_age: 1h"), keys=(MASTER, OPERATOR, RECEIVERS))
     kept = {"clean": False, "props": ((raw.SESSION_EXPIRY_INTERVAL, 600),), "client_id": "reader"}
     reader = user(world, "eva", version, **kept)
     reader.subscribe("dt/#", qos=1)
@@ -208,6 +208,8 @@ def test_age_does_not_count_at_delivery(make_world, version):
     for message in (retained, queued):
         publish(sender, message)
     wait_until(lambda: now() > queued.t + 1500, "the messages' old age")
+    reload(world, policy(signed(RESIGN + ", max_age: 1s")))
+    sender.ping()  # it is under the new policy from here on
     publish(sender, PLC7.sign("dt/q", t=queued.t), code=REFUSED)
     reader = user(world, "eva", version, **kept)
     for message in (retained, queued):

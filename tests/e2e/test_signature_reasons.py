@@ -166,6 +166,8 @@ def test_each_reason_is_reached(request, world, client, reason, version):
     wanted = [message.content for message in messages[:-1]]
     assert payloads(world.arrived(observer)) == wanted
     reader.ping() if not wanted else reader.message()
+    reader.publish(f"{topic}/after", PAYLOAD)
+    events(world, "sig_missing", topic=f"{topic}/after")  # a second one would be there by now
     assert len(world.audit.all(action="mqtt-signature-rejected", topic=topic)) == 1
 
 

@@ -85,8 +85,10 @@ def lost_on_the_way(place, message, version, qos, carrier=None, what=None):
     return client_id
 
 
-def no_replay(world, topic):
+def no_replay(world, client, topic):
     """Nobody was taken for a replay."""
+    if client:
+        world.ended(client)
     reasons = {get(event, "reason") for event in world.audit.all(action="mqtt-signature-rejected", topic=topic)}
     assert reasons <= {"sig_dup_suppressed"}
 
@@ -106,7 +108,7 @@ def test_a_message_whose_acknowledgement_was_lost_is_sent_again(place, version, 
     found = payloads(place.world.arrived(observer, client))
     assert set(found) == {message.payload}
     assert len(found) in ((1, 2) if qos == 1 else (1,))  # QoS 2: exactly once, since the session was kept
-    no_replay(place.world, message.topic)
+    no_replay(place.world, client, message.topic)
 
 
 @VERSIONS
@@ -120,7 +122,7 @@ def test_a_message_that_never_reached_the_broker_arrives_once(place, version, qo
     send(client, message, qos, dup=True)
     finish(client, qos)
     assert payloads(place.world.arrived(observer, client)) == [message.payload]
-    no_replay(place.world, message.topic)
+    no_replay(place.world, client, message.topic)
 
 
 @VERSIONS
@@ -235,7 +237,7 @@ def test_qos_2_goes_on_where_it_was_after_a_lost_pubrec(place, version, replay):
     client.send(raw.ack(raw.PUBREL, version, 9))
     client.expect(raw.PUBCOMP, packet_id=9)
     assert payloads(place.world.arrived(observer, client)) == [message.payload]
-    no_replay(place.world, message.topic)
+    no_replay(place.world, client, message.topic)
 
 
 @VERSIONS
@@ -283,7 +285,7 @@ def test_a_broker_that_is_killed_between_publish_and_acknowledgement(make_world,
     finish(client, qos, 10)
     assert payloads(world.arrived(observer, client)) == [message.payload]
     events(world, "sig_dup_suppressed", topic=message.topic)
-    no_replay(world, message.topic)
+    no_replay(world, client, message.topic)
 
 
 @VERSIONS
@@ -306,7 +308,8 @@ def test_paho_sends_again_what_the_broker_took_with_it(make_world, version, qos)
         assert info.is_published()
     assert world.broker.received("device") == [message.topic]
     assert payloads(world.arrived(world.observer(message.topic))) == [message.payload]
-    no_replay(world, message.topic)
+    world.audit.wait_for_count(2, action="mqtt-disconnect", client_id="device")
+    no_replay(world, None, message.topic)
 
 
 @VERSIONS

@@ -107,7 +107,7 @@ def refusals(world, count):
     return [((get(event, "client_id"), get(event, "message_id")), get(event, "reason")) for event in events]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def vectors():
     """Those of one packet, each made for a moment that leaves time to send it."""
     documents = {ahead: fresh(ahead) for ahead in {0, *EDGES.values()}}

@@ -91,9 +91,11 @@ def test_each_connect_needs_a_signature_of_its_own(world, version, carrier):
     client.reset()
     assert observer.message().payload == b"gone"
     refused(world, version, testament, "sig_replay", client_id=client_id + "-again")
+    client_id += "-again"  # of which the broker has not heard yet
     with user(world, version=version, client_id=client_id,
               will=will(version, PLC7.sign(topic, b"gone", flags=WILL), 0, carrier)) as client:
         client.disconnect()
+    world.broker.wait_gone(client_id)
     assert world.arrived(observer) == []
 
 
@@ -111,6 +113,8 @@ def test_a_will_that_is_not_signed_well_refuses_connect(world, version, make, re
     testament = will(version, message, retain=False)
     client_id = world.name()
     refused(world, version, testament, reason, client_id=client_id)
+    with world.direct() as behind:
+        behind.ping()  # answered behind what mqward has sent before
     assert not world.broker.knows(client_id)
 
 

@@ -97,7 +97,7 @@ def test_an_impostor_that_greets_without_end_holds_up_no_other_sink_and_not_the_
 def test_an_impostor_of_the_replay_store_holds_up_no_client(make_world, serve):
     impostor = serve(greet)
     world = make_world(POLICY, redis=False, configuration={"audit": {"sinks": []}, "workers": 1, "replay": {"redis": {
-        "address": f"127.0.0.1:{impostor.port}", "tls": {"ca": "server"}, "timeout": "5s"}}})
+        "address": f"127.0.0.1:{impostor.port}", "tls": {"ca": "server"}, "timeout": "10s"}}})
     wait_until(lambda: impostor.connections > 0, "the impostor is asked")
     client, slowest = world.connected(), 0.0
     for _ in range(10):
@@ -109,7 +109,7 @@ def test_an_impostor_of_the_replay_store_holds_up_no_client(make_world, serve):
         assert impostor.connections > count
         if impostor.connections > 4:
             break
-    assert slowest < 2, "a client has waited for the impostor"
+    assert slowest < 5, "a client has waited for the impostor"
 
 
 class Receiver:
@@ -165,7 +165,7 @@ def test_what_a_receiver_got_and_refused_late_comes_when_it_accepts(make_world, 
     receiver = Receiver(certs, 0.6)
     server = serve(receiver)
     world = make_world(POLICY, redis=False, configuration={"audit": {"sinks": [{"name": "soc", "syslog": {
-        "address": f"127.0.0.1:{server.port}", "tls": {"ca": "server"}, "timeout": "2s"}}]}})
+        "address": f"127.0.0.1:{server.port}", "tls": {"ca": "server"}, "timeout": "30s"}}]}})
     client, topics = world.connected(), []
     while receiver.refusals < 4:
         topics += deny(client, [f"closed/{len(topics) + number}" for number in range(10)])

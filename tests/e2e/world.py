@@ -85,7 +85,7 @@ class World:
                 {"name": "tls", "address": "127.0.0.1:0", "tls": tls},
             ],
             "upstreams": [{"name": "main", "address": f"127.0.0.1:{self.broker_port}",
-                           "timeouts": {"connect": "5s", "connack": "5s"}}],
+                           "timeouts": {"connect": "5s", "connack": "20s"}}],
             "cas": {"fleet": self.certs.fleet_ca.path, "server": self.certs.server_ca.path, "broker-ca": self.certs.broker_ca.path,
                     "foreign": self.certs.foreign_ca.path},
             # each event by itself: tests of floods set aggregate
@@ -151,6 +151,11 @@ class World:
         with self.direct() as control:
             control.publish(marker, qos=1)
             return observer.messages_until(marker)
+
+    def ended(self, client):
+        """Ends the client's session, and waits for the last of its events: what else it was the cause of is there, too."""
+        client.disconnect()
+        self.audit.wait_for(action="mqtt-disconnect", client_id=client.client_id)
 
     def line(self, text, occurrence=1):
         """Where the policy says text: "policy.yaml:12"."""
