@@ -8,6 +8,9 @@ from processes import Process, free_port, wait_until
 from servers import Redis
 
 SLOTS = 16384
+# Seconds: a sentinel that stood still for 2 does nothing for 30, and after that takes only a replica whose link has not
+# been down for much more than ten times down-after-milliseconds.
+SENTINELS = 60
 
 
 def connect(port, **options):
@@ -48,7 +51,7 @@ class Sentinel(Process):
         with open(os.path.join(self.folder, "sentinel.conf"), "w", encoding="ascii") as file:
             file.write(f"port {self.port}\nbind 127.0.0.1\ndir {self.folder}\n"
                        f"sentinel monitor plant 127.0.0.1 {master_port} {quorum}\n"
-                       "sentinel down-after-milliseconds plant 400\nsentinel failover-timeout plant 3000\n")
+                       "sentinel down-after-milliseconds plant 4000\nsentinel failover-timeout plant 3000\n")
 
     def command(self):
         return ["/usr/bin/redis-server", os.path.join(self.folder, "sentinel.conf"), "--sentinel"]
@@ -94,8 +97,9 @@ class Watched:
     def fail_over(self):
         """kill -9 the master; returns when the replica is the master and all sentinels say so."""
         self.master.kill()
-        wait_until(lambda: role(self.replica.port) == "master", "the replica is the master", timeout=20)
-        wait_until(lambda: {sentinel.master() for sentinel in self.sentinels} == {self.replica.port}, "sentinels agree")
+        wait_until(lambda: role(self.replica.port) == "master", "the replica is the master", SENTINELS)
+        wait_until(lambda: {sentinel.master() for sentinel in self.sentinels} == {self.replica.port}, "sentinels agree",
+                   SENTINELS)
 
     def come_back(self):
         """The old master comes back as the replica of the new one."""
@@ -108,12 +112,12 @@ class Watched:
 
 
 class Node(Redis):
-    """A node of a cluster. certs: it speaks TLS, too, and calls itself by this host name."""
+    """A node of a cluster. certs: it speaks TLS, too, and calls itself by this host name. timeout: ms."""
 
-    def __init__(self, folder, certs=None, hostname=None):
+    def __init__(self, folder, certs=None, hostname=None, timeout=600):
         self.bus, self.tls_port = free_port(), certs and free_port()
         super().__init__(folder, appendfsync="everysec", extra=(*(self._tls(folder, certs, hostname) if certs else ()),
-            "--cluster-enabled", "yes", "--cluster-node-timeout", "600", "--cluster-port", str(self.bus),
+            "--cluster-enabled", "yes", "--cluster-node-timeout", str(timeout), "--cluster-port", str(self.bus),
             "--cluster-require-full-coverage", "no", "--repl-diskless-sync-delay", "0"))
 
     def _tls(self, folder, certs, hostname):
@@ -137,10 +141,10 @@ class Node(Redis):
 
 
 class Cluster:
-    """Three masters, and a replica of the first one."""
+    """Three masters, and a replica of the first one. node_timeout: ms until others take a node for dead."""
 
-    def __init__(self, folder, certs=None, hostname=None):
-        self.nodes = [Node(os.path.join(str(folder), f"n{index}"), certs, hostname) for index in range(4)]
+    def __init__(self, folder, certs=None, hostname=None, node_timeout=600):
+        self.nodes = [Node(os.path.join(str(folder), f"n{index}"), certs, hostname, node_timeout) for index in range(4)]
         try:
             for node in self.nodes:
                 node.start()

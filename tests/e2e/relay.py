@@ -17,7 +17,7 @@ class Relay:
         self.port = self.listener.getsockname()[1]
         self.changed = threading.Condition()
         self.pairs, self.names, self.held = [], [], False
-        self.turns, self.upward = 0, False  # how often commands came after answers had gone
+        self.upward = False  # a command has come, and no answer behind it
         threading.Thread(target=self._accept, daemon=True).start()
 
     def hold(self):
@@ -46,13 +46,13 @@ class Relay:
             assert self.changed.wait_for(lambda: not self.upward, TIMEOUT)
 
     def cut(self):
-        """All connections break."""
+        """All connections break; an answer that is kept back goes nowhere any more."""
         with self.changed:
-            pairs, self.pairs, self.held = self.pairs, [], False
-            self.changed.notify_all()
+            pairs, self.pairs = self.pairs, []
         for end in (end for pair in pairs for end in pair):
             with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
+        self.release()
 
     def stop(self):
         with contextlib.suppress(OSError):
@@ -89,7 +89,6 @@ class Relay:
         while data := near.recv(65536):
             buffer += data
             with self.changed:
-                self.turns += not self.upward
                 self.upward = True
                 self.names += take_names(buffer)
                 self.changed.notify_all()

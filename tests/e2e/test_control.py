@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The control socket: who may ask, what 'mqward reload' says, and that no peer of it disturbs the traffic."""
+import contextlib
 import json
 import os
 import resource
@@ -277,7 +278,7 @@ def test_another_user_is_turned_away_even_if_the_mode_lets_in(world):
     finally:
         shutil.rmtree(folder)
     assert world.proxy.logged("somebody who may not ask was turned away")[0]["uid"] == 65534
-    assert not world.audit.all(action="policy-reloaded")
+    assert not world.proxy.logged("reloaded")
 
 
 # ---- peers that misbehave ----
@@ -288,7 +289,7 @@ def test_another_user_is_turned_away_even_if_the_mode_lets_in(world):
 def test_what_is_no_request_is_answered_and_changes_nothing(world, request_bytes):
     value = ask(world, request_bytes)
     assert value["ok"] is False and value["error"]
-    assert not world.audit.all(action="policy-reloaded")
+    assert not world.proxy.logged("reloaded")
 
 
 def test_a_request_without_end_is_cut(world):
@@ -306,14 +307,22 @@ def test_peers_that_say_nothing_hold_up_nobody(world):
     """As many as there is room for; they are dropped, and the others are told at once."""
     client = world.connected()
     silent = [connect(world, timeout=20) for _ in range(16)]
-    wait_until(lambda: b"too many ask at the same time" in answer(connect(world)), "turned away")
+
+    def turned_away():
+        peer = connect(world, timeout=0.5)
+        with contextlib.suppress(TimeoutError):
+            return b"too many ask at the same time" in answer(peer)
+        peer.settimeout(20)
+        silent.append(peer)  # some of the others were dropped already: there was room for it
+        return False
+    wait_until(turned_away, "turned away")
     rewrite(world, AFTER)
     world.proxy.signal(signal.SIGHUP)
     wait_until(lambda: world.proxy.logged("reloaded"), "the reload")
     client.ping()
     client.publish("new/x", b"1", qos=1)
     began = time.monotonic()
-    drip = silent[0]
+    drip = silent.pop()
     while time.monotonic() - began < 15:  # a byte now and then does not help
         try:
             drip.sendall(b"{")
@@ -321,7 +330,7 @@ def test_peers_that_say_nothing_hold_up_nobody(world):
             break
         time.sleep(0.1)
     assert time.monotonic() - began < 10
-    for peer in silent[1:]:
+    for peer in silent:
         assert answer(peer) == b""
         peer.close()
     drip.close()
@@ -339,10 +348,13 @@ def test_a_peer_that_does_not_read_its_answer_is_dropped(world):
         assert len(ask(world, {"request": "bans"})["bans"]) == 1500  # others are answered meanwhile
         assert time.monotonic() - began < 9
         world.connected().ping()
+        peer.setblocking(False)
 
         def is_gone():
             try:
                 return not peer.send(b" ")
+            except BlockingIOError:
+                return False
             except OSError:
                 return True
         wait_until(is_gone, "the end of the connection", 20)
@@ -386,7 +398,8 @@ def test_without_descriptors_the_main_thread_rests(world):
     peers = []
 
     def too_many():  # one may be enough, but descriptors of earlier clients become free meanwhile
-        peers.append(connect(world))
+        with contextlib.suppress(BlockingIOError):  # its queue is full: it has not come to it yet
+            peers.append(connect(world))
         return world.proxy.logged("can't accept")
 
     try:

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import os
+import resource
 import subprocess
 import time
 
@@ -11,6 +12,7 @@ import pytest
 import raw
 from audit import get
 from servers import merge, run_cli, wait_until
+from test_reload import reload
 
 VERSIONS = pytest.mark.parametrize("version", raw.VERSIONS, ids=("v3.1", "v3.1.1", "v5.0"))
 POLICY = """\
@@ -25,7 +27,7 @@ rules:
     allow: [publish, subscribe]
     topics: ["#"]
 """
-LIMITS = {"limits": {"login_failures_per_address": 3, "login_failures_per_name": 4, "login_window": "2s"}}
+LIMITS = {"limits": {"login_failures_per_address": 3, "login_failures_per_name": 4, "login_window": "1m"}}
 
 
 def add_slow_user(world, name, password, iterations=150000):
@@ -53,16 +55,18 @@ def test_traffic_goes_on_while_a_password_is_checked(make_world, version):
     add_slow_user(world, "slow", "secret", 1000000)
     world.proxy.start()
     other = world.connected(version=version)
-    client = world.client(version)
-    client.send(raw.connect(version, "c", username="slow", password="secret") + raw.publish(version, "t", b"pipelined", qos=1))
-    for _ in range(3):
-        other.publish("t", b"meanwhile", qos=1)
-    client.sock.setblocking(False)
-    with pytest.raises(BlockingIOError):
-        client.sock.recv(1)
-    client.sock.setblocking(True)
-    client.expect(raw.CONNACK, code=0)
-    client.expect(raw.PUBACK, packet_id=1)
+    left = []
+    while not left or left[-1] < 0.1:  # a slow broker may take longer than a check; a worker that waits leaves none
+        assert len(left) < 3, f"the messages went on when the check was done: {left} s"
+        client = world.client(version)
+        client.send(raw.connect(version, world.name(), username="slow", password="secret")
+                    + raw.publish(version, "t", b"pipelined", qos=1))
+        for _ in range(3):
+            other.publish("t", b"meanwhile", qos=1)
+        before = cpu_seconds(world.proxy)
+        client.expect(raw.CONNACK, code=0)
+        client.expect(raw.PUBACK, packet_id=1)
+        left.append(cpu_seconds(world.proxy) - before)
 
 
 @pytest.mark.needs("v5.0")
@@ -82,12 +86,20 @@ def test_a_client_that_leaves_while_its_password_is_checked_harms_nothing(make_w
 
 def test_a_stop_does_not_wait_for_passwords(make_world):
     world = make_world(POLICY, passwords={"eva": "secret"}, configuration={"limits": {"password_checks": 1}}, start=False)
-    add_slow_user(world, "slow", "secret")
+    add_slow_user(world, "slow", "secret", 500000)
     world.proxy.start()
+    before = cpu_seconds(world.proxy)
+    world.connected(version=raw.V5, username="slow", password="secret")
+    one = cpu_seconds(world.proxy) - before
     clients = [world.client() for _ in range(20)]
+    before = cpu_seconds(world.proxy)
     for client in clients:
         client.send(raw.connect(raw.V5, world.name(), username="slow", password="secret"))
+    wait_until(lambda: cpu_seconds(world.proxy) - before > one, "a second check is under way")
+    spent, others = cpu_seconds(world.proxy), ended_children()
     assert world.proxy.terminate() == 0
+    checks = (ended_children() - others - spent) / one
+    assert checks < 6, f"{checks} passwords were checked after SIGTERM"
 
 
 @VERSIONS
@@ -102,6 +114,7 @@ def test_after_too_many_wrong_passwords_an_address_is_refused_unchecked(make_wor
     world.client(version, source="127.0.0.2").connect(world.name(), username="eva", password="secret")
     world.client(version).connect(world.name())
     # and it is over with the window
+    reload(world, configuration=lambda configuration: configuration["limits"].update(login_window="1s"))
     deadline = time.monotonic() + 20
     while True:
         client = world.client(version)
@@ -123,7 +136,7 @@ def test_a_name_is_guessed_from_no_number_of_addresses(make_world):
 def test_guesses_that_come_all_at_once_are_counted_one_by_one(make_world):
     """As many as are checked at the same time may get in above the limit, and no more."""
     world = make_world(POLICY, passwords={"eva": "secret"}, start=False,
-                       configuration=merge(LIMITS, {"limits": {"password_checks": 2, "login_window": "1m"}}))
+                       configuration=merge(LIMITS, {"limits": {"password_checks": 2}}))
     add_slow_user(world, "slow", "secret", 20000)
     world.proxy.start()
     clients = [world.client(raw.V5) for _ in range(30)]
@@ -150,8 +163,9 @@ def test_passwords_that_nobody_waits_for_are_not_checked(make_world):
     patient("slow")
     one = cpu_seconds(world.proxy) - before
     before = cpu_seconds(world.proxy)
-    clients = [world.client(raw.V5, listener="plain") for _ in range(100)]
-    for client in clients:
+    clients = []
+    for _ in range(100):
+        clients.append(client := world.client(raw.V5, listener="plain"))
         client.send(raw.connect(raw.V5, world.name(), username="slow", password="secret"))
     answers = [client.expect(raw.CONNACK).code for client in clients]
     assert answers.count(0x88) > 20, answers
@@ -191,6 +205,12 @@ def cpu_seconds(process):
     return total / 1e9
 
 
+def ended_children():
+    """What our children that have ended had of the CPU."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
 def test_an_unknown_name_costs_what_a_known_one_costs(make_world):
     """Of Argon2id, too: in CPU time, which says the same as the clock without the machine's noise."""
     unlimited = {"limits": {"login_failures_per_address": 0, "login_failures_per_name": 0}}
@@ -206,7 +226,7 @@ def test_an_unknown_name_costs_what_a_known_one_costs(make_world):
         return cpu_seconds(world.proxy) - before
 
     cost("adam")  # warm
-    known, unknown = cost("adam"), min(cost("abel"), cost("seth"))
+    known, unknown = min(cost("adam"), cost("adam")), min(cost("abel"), cost("seth"))
     assert unknown > known / 2, (known, unknown)
 
 

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import threading
+import time
 
 import pytest
 
@@ -23,7 +24,7 @@ KEY = "{mqward}:audit"
 
 def proxy(make_world, **redis):
     """A proxy whose only sink is this Redis. One worker: its events are sealed in the order in which they happened."""
-    sink = {"name": "siem", "redis": {"timeout": "2s", **redis}}
+    sink = {"name": "siem", "redis": {"timeout": "30s", **redis}}
     return make_world(POLICY, broker=False, redis=False, configuration={"workers": 1, "audit": {"sinks": [sink]}})
 
 
@@ -172,9 +173,11 @@ def test_a_list_is_never_trimmed_and_its_reader_gets_all(make_world, tmp_path):
         wait_until(lambda: connection.llen(KEY) == 40, "the list is full")
         wait_until(lambda: world.proxy.logged("sink is down"), "that is said")
         assert "the list is full" in world.proxy.logged("sink is down")[0]["detail"]
-        wait_until(lambda: cursor(world), "the cursor stands")
+        confirmed = sum(len(line) + 1 for line in connection.lrange(KEY, 0, -1))
+        wait_until(lambda: cursor(world).split()[4:5] == [str(confirmed)], "the cursor stands behind the list")
         stands = cursor(world)
         traffic.make(20)
+        time.sleep(1.2)  # it is written once a second
         assert connection.llen(KEY) == 40 and cursor(world) == stands, "the rest waits in the journal"
         lines, longest = [], 0
 
@@ -200,18 +203,18 @@ def test_redis_is_killed_and_out_of_memory_while_a_list_is_filled(make_world, tm
             traffic.wait(50)
             server.start()
             wait_until(lambda: len(ask(server.port, "LRANGE", KEY, 0, -1) or ()) > 80, "it goes on")
-            ask(server.port, "CONFIG", "SET", "maxmemory", "1")
+            wait_until(lambda: ask(server.port, "CONFIG", "SET", "maxmemory", "1") == "OK", "it has no memory")
             wait_until(
                 lambda: any("OOM" in line["detail"] for line in world.proxy.logged("sink is down")), "it is told")
-            full = ask(server.port, "LLEN", KEY)
+            full = wait_until(lambda: ask(server.port, "LLEN", KEY), "what it holds")
             traffic.wait(50)
-            assert ask(server.port, "LLEN", KEY) == full
-            ask(server.port, "CONFIG", "SET", "maxmemory", "0")
+            assert wait_until(lambda: ask(server.port, "LLEN", KEY), "what it holds") == full
+            wait_until(lambda: ask(server.port, "CONFIG", "SET", "maxmemory", "0") == "OK", "it has memory again")
 
         def everything():
-            return ask(server.port, "LRANGE", KEY, 0, -1)
+            return ask(server.port, "LRANGE", KEY, 0, -1) or ()
         wait_until(lambda: set(traffic.names) <= set(names_of(everything())), "all are there")
-        gapless(everything())  # what was under way at the kill may be there twice
+        gapless(wait_until(everything, "the list"))  # what was under way at the kill may be there twice
     finally:
         server.stop()
 
@@ -226,7 +229,8 @@ def make_watched(tmp_path):
 
 
 def test_a_failover_loses_nothing_that_a_replica_has(make_world, watched):
-    world = proxy(make_world, sentinel={"addresses": watched.addresses(), "master": "plant"}, stream=KEY, replicas=1)
+    world = proxy(make_world, sentinel={"addresses": watched.addresses(), "master": "plant"}, stream=KEY, replicas=1,
+                  timeout="2s")
     watched.sentinels[0].kill()  # the first of the list is away: the next one is asked
     with Traffic(world) as traffic:
         wait_until(lambda: len(stream_of(watched.master.port)) > 50, "events arrive")
@@ -241,7 +245,7 @@ def test_a_failover_loses_nothing_that_a_replica_has(make_world, watched):
 
 def test_after_a_failover_without_waiting_for_replicas_delivery_goes_on(make_world, watched):
     """What the old master confirmed in its last moment may be gone with it; nothing after that."""
-    world = proxy(make_world, sentinel={"addresses": watched.addresses(), "master": "plant"}, stream=KEY)
+    world = proxy(make_world, sentinel={"addresses": watched.addresses(), "master": "plant"}, stream=KEY, timeout="2s")
     with Traffic(world) as traffic:
         wait_until(lambda: len(stream_of(watched.master.port)) > 50, "events arrive")
         watched.fail_over()
@@ -275,9 +279,12 @@ def test_sentinels_and_servers_have_users_of_their_own(make_world, watched, tmp_
 
 # ---- a cluster ----
 
+PATIENT = 5000  # ms: no node takes the place of one that stands still for a while
+
+
 @pytest.fixture(name="cluster")
-def make_cluster(tmp_path):
-    made = Cluster(tmp_path / "cluster")
+def make_cluster(tmp_path, request):
+    made = Cluster(tmp_path / "cluster", node_timeout=getattr(request, "param", PATIENT))
     yield made
     made.stop()
 
@@ -298,6 +305,7 @@ def test_a_key_that_moves_within_a_cluster_is_followed(make_world, cluster):
     assert not world.proxy.logged("sink is down"), "and is no failure"
 
 
+@pytest.mark.parametrize("cluster", [600], indirect=True, ids=["600 ms"])
 def test_a_node_that_dies_is_followed_by_its_replica(make_world, cluster):
     key = next(key for key in (f"{{{index}}}:audit" for index in range(1000)) if cluster.slot(key) < 5000)
     world = proxy(make_world, cluster=cluster.addresses(1, 2), stream=key, replicas=1, timeout="1s")
@@ -314,7 +322,7 @@ def test_a_node_that_dies_is_followed_by_its_replica(make_world, cluster):
 @pytest.mark.parametrize("hostname,trusted", (("localhost", True), ("127.0.0.2", False)))
 def test_a_node_that_redirections_name_proves_that_name(make_world, tmp_path, certs, hostname, trusted):
     """The certificate has localhost and 127.0.0.1; the server is at 127.0.0.2, too."""
-    cluster = Cluster(tmp_path / "cluster", certs, hostname)
+    cluster = Cluster(tmp_path / "cluster", certs, hostname, PATIENT)
     try:
         key = next(key for key in (f"{{{index}}}:audit" for index in range(1000)) if cluster.slot(key) < 5000)
         world = proxy(make_world, cluster=cluster.addresses(1), stream=key, tls={"ca": "server"})

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.brokerless
 @VERSIONS
 @MODES
 def test_deny_refuses_while_redis_is_away(place, version, replay):
-    world = place.world(check_of(replay), timeout="1s")
+    world = place.world(check_of(replay))
     observer, client = world.observer("dt/#"), user(world, version=version)
     publish(client, message_of(replay, 1, payload=b"before"))
     place.redis.kill()
@@ -37,7 +37,7 @@ def test_deny_refuses_while_redis_is_away(place, version, replay):
 @VERSIONS
 @MODES
 def test_local_falls_back_and_tells_the_others_later(place, version, replay):
-    first, second = place.world(check_of(replay, "local"), timeout="1s"), place.world(check_of(replay, "local"))
+    first, second = (place.world(check_of(replay, "local")) for _ in range(2))
     observer = first.observer("dt/#", qos=1)
     here, there = user(first, version=version), user(second, version=version)
     place.redis.kill()
@@ -58,7 +58,7 @@ def test_local_falls_back_and_tells_the_others_later(place, version, replay):
 @pytest.mark.parametrize("store_down", ("local", "deny"))
 def test_a_hung_redis_costs_the_time_out_once(place, store_down):
     """The first message waits for it; those behind, and all later ones, do not wait any more."""
-    world = place.world(check_of("nonce", store_down), timeout="500ms")
+    world = place.world(check_of("nonce", store_down), timeout="2s")
     client = user(world)
     code = 0 if store_down == "local" else REFUSED
     place.redis.pause()
@@ -149,7 +149,7 @@ def test_a_proxy_that_stops_waits_until_redis_knows_what_is_done(place):
     client.send(packet(client, PLC7.sign(), 1, packet_id=5))
     broker.expect(raw.PUBLISH)
     place.command("FLUSHALL")
-    place.relay.delay = 0.2
+    place.relay.delay = 0.05  # well below what the end of a worker waits for Redis
     broker.send(raw.ack(raw.PUBACK, raw.V5, 5))
     client.expect(raw.PUBACK, packet_id=5, code=0)
     client.abort()  # nothing is left that a stop would wait for
@@ -167,6 +167,7 @@ def test_the_last_acknowledged_messages_are_done_when_the_proxy_stops(place):
         publish(client, message)
     first.proxy.signal(signal.SIGTERM)
     assert first.proxy.terminate() == 0
+    place.wait_done(20)
     there = user(second)
     for message in messages:
         publish(there, message, dup=True)

@@ -14,11 +14,13 @@ def test_a_message_is_taken_once_over_a_failover(place, tmp_path):
     watched = Watched(tmp_path / "watched")
     try:
         reached = {"address": None, "sentinel": {"addresses": watched.addresses(), "master": "plant"}}
-        first, second = (place.world(check_of("nonce"), timeout="2s", more=reached) for _ in range(2))
+        first, second = (place.world(check_of("nonce"), timeout="10s", more=reached) for _ in range(2))
         here, there = user(first, client_id="here"), user(second, client_id="there")
         old = message_of("nonce")
         publish(here, old)
-        wait_until(lambda: ask(watched.replica.port, "KEYS", "mps1:r:*"), "the replica has it")
+        port = watched.replica.port
+        wait_until(lambda: any((ask(port, "GET", key) or "").endswith("|d") for key in ask(port, "KEYS", "mps1:r:*") or ()),
+                   "the replica has it")
         watched.fail_over()
         for world in (first, second):
             degraded(world, "replay_unreachable")

@@ -22,8 +22,9 @@ def test_nothing_passes_that_the_audit_cannot_take(make_world, version):
     client.send(denied + raw.publish(version, "open/a", b"after them"))
     with pytest.raises(TimeoutError):
         broker.receive(2)
+    world.client(version).send(raw.connect(version, "late"))
     with pytest.raises(TimeoutError):
-        world.client(version).connect("late", timeout=0.5)
+        world.fake.accept(0.5)
     resource.prlimit(pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
     assert broker.expect(raw.PUBLISH, timeout=30).payload == b"after them"
     events = world.audit.wait_for_count(DENIED, timeout=30, action="mqtt-publish-denied", client_id="c")

@@ -7,7 +7,7 @@ import raw
 from audit import get
 from played import nothing_came
 from signatures import (ENVELOPE, MASTER, OPERATOR, PASSWORD, PLC7, REFUSED, VERSIONS, WILL, Key, Signer, events, now,
-                        packet, payloads, policy, publish, refuses, signed, signed_world, user, will, write_keys)
+                        packet, payloads, policy, publish, signed, signed_world, user, will, write_keys)
 from test_reload import reload
 
 pytestmark = pytest.mark.brokerless
@@ -40,7 +40,9 @@ def test_who_leaves_before_each_acknowledgement_comes_to_an_end(make_world, vers
             client.send(packet(client, message, packet_id=1, dup=True) + raw.disconnect(version))
             client.until_closed()
     assert 1 <= len(world.arrived(observer)) <= MOST
-    refuses(world, user(world, version=version), message, "sig_replay")
+    publish(user(world, version=version, client_id="last"), message, code=REFUSED)
+    event, = events(world, "sig_replay", topic=message.topic, client_id="last")
+    assert get(event, "rule") == "signed" and get(event, "line") == world.line("check: signed")
 
 
 @VERSIONS
