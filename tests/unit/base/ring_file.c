@@ -428,6 +428,8 @@ static _Noreturn void child_run(struct progress *progress)
 
     if (ring == NULL || damaged)
         _exit(1);
+    if (ring_peek(ring, &record) == 1) /* the one before may have died before it said so */
+        atomic_store(&progress->popped, record.serial - 1);
     for (;;) {
         uint64_t serial = ring_next_serial(ring);
         uint8_t *room = ring_reserve(ring, size_of(serial));

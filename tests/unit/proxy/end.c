@@ -87,8 +87,9 @@ void end_turn(struct event_base *base, unsigned ms)
 {
     uint64_t deadline = clock_monotonic_ms() + ms;
 
-    while (clock_monotonic_ms() < deadline)
+    do
         turn(base);
+    while (clock_monotonic_ms() < deadline);
 }
 
 struct buffer end_pattern(size_t size)

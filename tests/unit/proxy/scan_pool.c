@@ -238,7 +238,7 @@ Test(scan_pool, what_has_waited_too_long_is_answered_without_a_scan)
     atomic_store(&later_s, 11);
     submit(bench.pool, &bench.fake, bench.rules, &late);
     message_make(&timely, VIEW("EVILEVIL"));
-    atomic_store(&later_s, 5);
+    atomic_store(&later_s, 1);
     submit(bench.pool, &bench.fake, bench.rules, &timely);
     atomic_store(&later_s, 0);
     gate_close(false);

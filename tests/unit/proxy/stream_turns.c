@@ -29,6 +29,17 @@ struct storm {
     size_t live_turns;
 };
 
+/* The clock of the turns: each look at it takes a fifth of what they have for handshakes, whatever the
+ * machine does meanwhile. */
+static uint64_t looked_ns;
+uint64_t __wrap_clock_monotonic_ns(void);
+uint64_t __real_clock_monotonic_ns(void);
+
+uint64_t __wrap_clock_monotonic_ns(void)
+{
+    return looked_ns == 0 ? __real_clock_monotonic_ns() : (looked_ns += STREAM_HANDSHAKE_NS / 5);
+}
+
 static void on_server(struct stream *stream, enum stream_event event, void *argument)
 {
     struct storm *storm = argument;
@@ -66,6 +77,7 @@ static void set_up(struct storm *storm)
     int fds[2];
 
     signal(SIGPIPE, SIG_IGN);
+    looked_ns = 1;
     *storm = (struct storm){.base = event_base_new(), .diag = diag_list_new()};
     storm->turns = stream_turns_new(storm->base);
     certificates_make(&storm->certificates);
