@@ -89,12 +89,12 @@ def test_a_stop_does_not_wait_for_passwords(make_world):
     add_slow_user(world, "slow", "secret", 500000)
     world.proxy.start()
     before = cpu_seconds(world.proxy)
-    world.connected(version=raw.V5, username="slow", password="secret")
+    world.connected(username="slow", password="secret")
     one = cpu_seconds(world.proxy) - before
     clients = [world.client() for _ in range(20)]
     before = cpu_seconds(world.proxy)
     for client in clients:
-        client.send(raw.connect(raw.V5, world.name(), username="slow", password="secret"))
+        client.send(raw.connect(client.version, world.name(), username="slow", password="secret"))
     wait_until(lambda: cpu_seconds(world.proxy) - before > one, "a second check is under way")
     spent, others = cpu_seconds(world.proxy), ended_children()
     assert world.proxy.terminate() == 0
