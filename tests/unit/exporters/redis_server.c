@@ -22,29 +22,46 @@
 #include "exporters/sinks.h"
 
 #define ARGUMENTS_MAX 64
-#define ATTEMPTS 10 /* to start: ports may be taken between our look and its bind */
+#define ATTEMPTS 10 /* to start: whoever sets SO_REUSEADDR may be quicker with a port */
 
-static bool port_is_free(uint16_t port)
+/* A socket that is bound and never listens: redis-server, which sets SO_REUSEADDR, can listen there beside
+ * it, while for the other tests the port is taken. -1: it is not free. */
+static int hold_port(uint16_t port)
 {
     struct sockaddr_in address = {
         .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    int descriptor = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int descriptor = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1;
 
     cr_assert_neq(descriptor, -1);
-    bool is_free = bind(descriptor, (struct sockaddr *)&address, sizeof(address)) == 0;
+    if (bind(descriptor, (struct sockaddr *)&address, sizeof(address)) == 0) {
+        cr_assert_eq(setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)), 0);
+        return descriptor;
+    }
     close(descriptor);
-    return is_free;
+    return -1;
 }
 
-/* Below the ephemeral range, so that no outgoing connection takes the port before redis-server has it. */
-static uint16_t free_port(void)
+static void let_port_go(int *hold)
 {
+    if (*hold > 0)
+        close(*hold);
+    *hold = 0;
+}
+
+/* Below the ephemeral range, so that no outgoing connection takes the port. Holds it instead of the one
+ * before. */
+static uint16_t free_port(int *hold)
+{
+    let_port_go(hold);
     for (unsigned attempt = 0; attempt < 1000; attempt++) {
         uint16_t port;
         cr_assert_eq(getrandom(&port, sizeof(port), 0), sizeof(port));
         port = (uint16_t)(12000 + port % 20000);
-        if (port_is_free(port))
-            return port;
+        int descriptor = hold_port(port);
+        if (descriptor == -1)
+            continue;
+        *hold = descriptor;
+        return port;
     }
     cr_assert_fail("no free port");
     return 0;
@@ -105,8 +122,8 @@ void redis_server_start(struct redis_server *server, const char *extra)
     snprintf(server->socket, sizeof(server->socket), "%s/s", server->directory);
     server->extra = extra;
     for (unsigned attempt = 0; attempt < ATTEMPTS; attempt++) {
-        server->port = free_port();
-        server->tls_port = server->tls ? free_port() : 0;
+        server->port = free_port(&server->holds[0]);
+        server->tls_port = server->tls ? free_port(&server->holds[1]) : 0;
         if (try_start(server))
             return;
     }
@@ -125,6 +142,8 @@ void redis_server_kill(struct redis_server *server)
 void redis_server_end(struct redis_server *server)
 {
     redis_server_kill(server);
+    let_port_go(&server->holds[0]);
+    let_port_go(&server->holds[1]);
     directory_remove(server->directory);
 }
 

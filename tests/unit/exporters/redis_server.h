@@ -16,6 +16,7 @@ struct redis_server {
     uint16_t port; /* TCP, loopback */
     bool tls;      /* wanted: listens on tls_port, too; the arguments for TLS are in extra */
     uint16_t tls_port;
+    int holds[2]; /* sockets that keep the ports for it, as long as it is away, too; 0: none */
     pid_t process;
     const char *extra; /* more arguments, separated by blanks */
 };

@@ -52,6 +52,7 @@ Test(redis_faults, a_killed_server_with_aof_gets_all_when_it_is_back)
     struct exporter *exporter = redis_exporter_open(&fixture.settings);
     redis_push(exporter, 0, 100);
     WAIT_FOR(redis_length(&fixture.server, KEY) >= 100);
+    WAIT_FOR(sinks_up(exporter) == 1);
     redis_push(exporter, 100, 900); /* some are under way when it dies */
     redis_server_kill(&fixture.server);
     redis_push(exporter, 1000, 1000);
@@ -70,7 +71,7 @@ Test(redis_faults, a_server_that_is_not_there_yet_gets_all_later)
     redis_server_kill(&fixture.server);
     struct exporter *exporter = redis_exporter_open(&fixture.settings);
     redis_push(exporter, 0, 200);
-    usleep(500000);
+    WAIT_FOR(events(exporter) >= 202); /* with a checkpoint and sink-down */
     redis_server_restart(&fixture.server);
     WAIT_FOR(sinks_up(exporter) == 1);
     exporter_close(exporter, CLOSE_MS);
@@ -131,6 +132,7 @@ Test(redis_faults, a_server_out_of_memory_gets_all_when_it_has_memory)
     struct exporter *exporter = redis_exporter_open(&fixture.settings);
     redis_push(exporter, 0, 100);
     WAIT_FOR(redis_length(&fixture.server, KEY) == 100);
+    WAIT_FOR(sinks_up(exporter) == 1);
     redis_command(&fixture.server, "CONFIG SET maxmemory 1");
     redis_push(exporter, 100, 500);
     WAIT_FOR(sinks_up(exporter) == 0);
@@ -184,15 +186,19 @@ Test(redis_faults, a_hung_server_stalls_neither_the_journal_nor_another_sink)
     redis_server_start(&other, "");
     const struct exporter_redis second = redis_sink_settings(&other);
     const struct exporter_sink sinks[2] = {fixture.sink, redis_sink("other", &second)};
-    fixture.redis.timeout_ms = 500;
+    fixture.redis.timeout_ms = 5000;
+    fixture.settings.fsync = EXPORTER_FSYNC_NEVER; /* a slow disk is none of its business */
     fixture.settings.sinks = sinks;
     fixture.settings.sink_count = 2;
     struct exporter *exporter = redis_exporter_open(&fixture.settings);
     redis_push(exporter, 0, 10);
     WAIT_FOR(redis_length(&fixture.server, KEY) >= 10 && redis_length(&other, KEY) >= 10);
+    WAIT_FOR(sinks_up(exporter) == 2);
     kill(fixture.server.process, SIGSTOP);
     unsigned late = 0;
     for (uint64_t round = 0; round < 10; round++) {
+        if (round == 5) /* the first half waits for its answers, the second one comes back in vain */
+            WAIT_FOR(sinks_up(exporter) == 1);
         uint64_t before = clock_monotonic_ms(), sealed = events(exporter);
         redis_push(exporter, 10 + round * 100, 100);
         WAIT_FOR(events(exporter) >= sealed + 100);

