@@ -156,7 +156,8 @@ class Cluster:
                 ask(node.port, "CLUSTER", "MEET", "127.0.0.1", first.tls_port or first.port, first.bus)
             self.wait("cluster_known_nodes:4")
             wait_until(lambda: ask(replica.port, "CLUSTER", "REPLICATE", first.id) == "OK", "a replica")
-            self.wait("cluster_state:ok")
+            self.wait("cluster_state:ok")  # it is without full coverage, too
+            self.wait(f"cluster_slots_assigned:{SLOTS}")
             wait_until(lambda: in_step(first.port), "the replica is in step")
         except BaseException:
             self.stop()
@@ -179,9 +180,11 @@ class Cluster:
         for node in self.nodes:
             if not node.running():
                 continue
-            for start, end, master, *_ in ask(node.port, "CLUSTER", "SLOTS") or ():
-                if start <= slot <= end:
-                    seen.add(int(master[1]))
+            masters = [int(master[1]) for start, end, master, *_ in ask(node.port, "CLUSTER", "SLOTS") or ()
+                       if start <= slot <= end]
+            if not masters:
+                return None
+            seen.update(masters)
         return [node.port for node in self.nodes].index(seen.pop()) if len(seen) == 1 else None
 
     def move(self, key, source, target, during=lambda: None):
