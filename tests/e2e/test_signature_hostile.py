@@ -229,6 +229,7 @@ def test_the_will_of_a_signer_who_is_not_trusted_any_more_is_not_published(make_
         other.ping()
         other.reset()
         assert observer.message().topic == "dt/plc-8"
+    world.broker.wait_gone(stolen.client_id)
     assert world.arrived(observer) == []
 
 
@@ -241,6 +242,7 @@ def test_a_new_check_ends_sessions_with_unsigned_wills(make_world, version):
     unsigned.expect_disconnect(REFUSED)
     assert get(events(world, "sig_missing")[0], "topic") == "dt/x"
     without.ping()
+    world.broker.wait_gone(unsigned.client_id)
     assert world.arrived(observer) == []
 
 
