@@ -59,7 +59,7 @@ audit: {deny: all, allow: 0%, payload: hash}
 CONFIGURATION = {"limits": {"filters": 65535}, "audit": {"ring": "8MiB"}}
 
 HESITATION = 0.5  # seconds: a server that has not refused by then is asked with a PINGREQ whether it will
-FIRST_ANSWER = 5.0  # seconds: a CONNECT can't be followed by a PINGREQ, so its answer is waited for
+FIRST_ANSWER = 30.0  # seconds: a CONNECT can't be followed by a PINGREQ, so its answer is waited for
 COUNTER = itertools.count(1)
 REGISTRY = []  # all that @statement has decorated
 

@@ -92,8 +92,7 @@ def test_a_wildcard_filter_matches_a_topic_of_65535_bytes(broker):
 @statement("MQTT-4.7.2-1", version=(V31, V311))
 def test_a_leading_wildcard_brings_nothing_of_the_broker(broker, text):
     """Mosquitto keeps retained messages below $SYS/broker."""
-    client = broker.subscribed(text)
-    client.subscribe(broker.topic("marker"))
+    client = broker.subscribed(text, broker.topic("marker"))
     broker.connected().publish(broker.topic("other/level/x"), b"x", qos=1)
     topics = [message.topic for message in broker.delivered(client)]
     assert [topic for topic in topics if topic.startswith("$")] == []

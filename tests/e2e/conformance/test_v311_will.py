@@ -57,7 +57,7 @@ def test_a_will_is_published_after_a_second_connect(broker):
     client = broker.connected(will=broker.farewell())
     client.send(raw.connect(broker.version, broker.name()))
     broker.expect_refused(client)
-    assert observer.message(timeout=3).topic == broker.topic("farewell")
+    assert observer.message(timeout=8).topic == broker.topic("farewell")
 
 
 @statement("MQTT-3.14.1-1", "MQTT-3.1.2-8")
@@ -66,7 +66,8 @@ def test_a_disconnect_with_reserved_flags_is_none(broker):
     client = broker.connected(will=broker.farewell())
     client.send(b"\xe1\x00")
     broker.expect_refused(client)
-    assert [message.topic for message in broker.delivered(observer)] == [broker.topic("farewell")]
+    assert observer.message().topic == broker.topic("farewell")
+    assert broker.delivered(observer) == []
 
 
 @statement("MQTT-3.14.4-3", "MQTT-3.1.2-10", version=(V31, V311))

@@ -136,14 +136,14 @@ def test_expiry_does_not_end_a_delivery_that_has_begun(broker):
     """The PUBLISH of QoS 2 was sent, to one of them also PUBREL: what comes next is owed, though the time is over."""
     sent, released = broker.name(), broker.name()
     clients = {name: broker.subscribed(qos=2, client_id=name, **session()) for name in (sent, released)}
-    broker.connected().publish(broker.topic("t"), b"begun", qos=2, props=[(EXPIRY, 1)])
+    broker.connected().publish(broker.topic("t"), b"begun", qos=2, props=[(EXPIRY, 4)])
     first = clients[sent].message(acknowledge=False)
     other = clients[released].message(acknowledge=False)
     pubrec(clients[released], other)
     clients[released].expect(raw.PUBREL, packet_id=other.packet_id)
     for client in clients.values():
         client.reset()
-    let_pass(2.2)
+    let_pass(6)
     again = broker.connected(sent, **session()).message(timeout=1)
     assert (again.payload, again.packet_id, again.dup) == (b"begun", first.packet_id, True)
     broker.connected(released, **session()).expect(raw.PUBREL, timeout=1, packet_id=other.packet_id)
