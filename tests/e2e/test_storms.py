@@ -14,7 +14,7 @@ from servers import wait_until
 STORM = 150
 AT_ONCE = 50
 FEW_HANDSHAKES = 20
-LONGEST = 60.0  # seconds of a storm in which live traffic does not go on
+LONGEST = 20.0  # seconds of a storm in which live traffic does not go on
 
 
 def come(world):
